@@ -1,0 +1,463 @@
+//! Arguments of a verb: declared once as a struct, known to everyone as data.
+//!
+//! [`args!`](crate::args!) turns a struct into its own decoder and a constant list of [`ArgSpec`]s. The list makes help,
+//! completion and the command line's parser; the decoder checks types on the server, whatever a client sent.
+
+use std::fmt;
+use std::ops::Deref;
+use std::path::PathBuf;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize, de};
+
+use crate::path::RemotePath;
+use crate::size::ByteSize;
+
+/// A verb's arguments as a type. Made by [`args!`](crate::args!), not by hand.
+pub trait Args: DeserializeOwned + Send {
+    /// Every argument, positional ones in their order.
+    const ARGS: &'static [ArgSpec];
+    /// The struct's doc comment: what the verb does. Its first line is the summary.
+    const DOC: &'static str;
+}
+
+/// What a value of an argument is; says how a command line is read and how a word is completed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ArgKind {
+    /// `true` or `false`; a switch without a value.
+    Flag,
+    /// A whole number.
+    Integer,
+    /// A number of bytes, written like `10MiB`.
+    Size,
+    /// A path inside the home; completed by the server.
+    RemotePath,
+    /// A path on the client's machine; completed there, and never sent as it is.
+    LocalPath,
+    /// One of a few words.
+    Choice,
+    /// Any text. Also what a client makes of a kind it does not know.
+    #[serde(other)]
+    Text,
+}
+
+/// The part that an argument plays in a transfer. The client drives every verb with a body by these, so it needs no
+/// verb's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Where the bytes come from. Several sources are sent one by one.
+    Source,
+    /// The folder or the name they go to.
+    Target,
+    /// The name that the one source gets instead of its own; `-` is standard input or output.
+    Rename,
+    /// Takes folders with all that is in them.
+    Recurse,
+    /// Leaves alone what is there already.
+    NoClobber,
+    /// Compares digests where size and time would have done.
+    Checksum,
+    /// None of these: an argument that is sent as it is.
+    #[default]
+    #[serde(other)]
+    Plain,
+}
+
+/// One argument, as data.
+#[derive(Debug, Clone, Copy)]
+pub struct ArgSpec {
+    /// The field's name; the option's long name with `-` for `_`.
+    pub name: &'static str,
+    /// The doc comment.
+    pub doc: &'static str,
+    /// What its value is.
+    pub kind: ArgKind,
+    /// The words a [`ArgKind::Choice`] takes.
+    pub choices: &'static [&'static str],
+    /// Whether it must be given.
+    pub required: bool,
+    /// Whether it takes several values.
+    pub repeated: bool,
+    /// Whether it is written as `--name` (all switches are) and not by its place.
+    pub is_option: bool,
+    /// A one-letter name: `-r`.
+    pub short: Option<char>,
+    /// Its part in a transfer.
+    pub role: Role,
+    /// Whether the verb itself proposes values ([`Verb::complete`](crate::Verb::complete)).
+    pub dynamic: bool,
+}
+
+impl ArgSpec {
+    /// The argument that a field of type `T` makes.
+    pub const fn of<T: ArgType>(name: &'static str, doc: &'static str) -> Self {
+        Self {
+            name,
+            doc,
+            kind: T::KIND,
+            choices: T::CHOICES,
+            required: T::REQUIRED,
+            repeated: T::REPEATED,
+            is_option: matches!(T::KIND, ArgKind::Flag),
+            short: None,
+            role: Role::Plain,
+            dynamic: false,
+        }
+    }
+
+    /// Gives it another name than the field's, for words that Rust reserves. `#[arg(name("as"))]`
+    #[must_use]
+    pub const fn name(mut self, name: &'static str) -> Self {
+        self.name = name;
+        self
+    }
+
+    /// Gives it a one-letter name. `#[arg(short('r'))]`
+    #[must_use]
+    pub const fn short(mut self, short: char) -> Self {
+        self.short = Some(short);
+        self.is_option = true;
+        self
+    }
+
+    /// Has it written as `--name VALUE`. `#[arg(option)]`
+    #[must_use]
+    pub const fn option(mut self) -> Self {
+        self.is_option = true;
+        self
+    }
+
+    /// Gives it a part in a transfer. `#[arg(role(Source))]`
+    #[must_use]
+    pub const fn role(mut self, role: Role) -> Self {
+        self.role = role;
+        self
+    }
+
+    /// Says that the verb proposes values. `#[arg(dynamic)]`
+    #[must_use]
+    pub const fn dynamic(mut self) -> Self {
+        self.dynamic = true;
+        self
+    }
+}
+
+/// A type that a field of a verb's arguments can have. Authors bring their own by implementing it, usually with
+/// [`ArgKind::Text`] or [`ArgKind::Choice`] and a `Deserialize` that checks.
+pub trait ArgType: DeserializeOwned {
+    /// What its values are.
+    const KIND: ArgKind;
+    /// The words that a [`ArgKind::Choice`] takes.
+    const CHOICES: &'static [&'static str] = &[];
+    /// Whether leaving it out is an error.
+    const REQUIRED: bool = true;
+    /// Whether it takes several values.
+    const REPEATED: bool = false;
+    /// What it is when left out; `None` when it must not be.
+    fn absent() -> Option<Self> {
+        None
+    }
+}
+
+macro_rules! arg_types {
+    ($($ty:ty => $kind:ident),+ $(,)?) => {$(
+        impl ArgType for $ty {
+            const KIND: ArgKind = ArgKind::$kind;
+        }
+    )+};
+}
+arg_types!(String => Text, u16 => Integer, u32 => Integer, u64 => Integer, i64 => Integer, ByteSize => Size, RemotePath => RemotePath, LocalPath => LocalPath);
+
+impl ArgType for bool {
+    const KIND: ArgKind = ArgKind::Flag;
+    const REQUIRED: bool = false;
+    fn absent() -> Option<Self> {
+        Some(false)
+    }
+}
+
+impl<T: ArgType> ArgType for Option<T> {
+    const KIND: ArgKind = T::KIND;
+    const CHOICES: &'static [&'static str] = T::CHOICES;
+    const REQUIRED: bool = false;
+    fn absent() -> Option<Self> {
+        Some(None)
+    }
+}
+
+impl<T: ArgType> ArgType for Vec<T> {
+    const KIND: ArgKind = T::KIND;
+    const CHOICES: &'static [&'static str] = T::CHOICES;
+    const REQUIRED: bool = false;
+    const REPEATED: bool = true;
+    fn absent() -> Option<Self> {
+        Some(Self::new())
+    }
+}
+
+/// One or more values: a `Vec` that is never empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Many<T>(Vec<T>);
+
+impl<T: ArgType> ArgType for Many<T> {
+    const KIND: ArgKind = T::KIND;
+    const CHOICES: &'static [&'static str] = T::CHOICES;
+    const REPEATED: bool = true;
+}
+
+impl<T> Deref for Many<T> {
+    type Target = [T];
+    fn deref(&self) -> &[T] {
+        &self.0
+    }
+}
+
+impl<T> IntoIterator for Many<T> {
+    type Item = T;
+    type IntoIter = std::vec::IntoIter<T>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Many<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let values = Vec::deserialize(deserializer)?;
+        if values.is_empty() {
+            Err(de::Error::custom("needs at least one value"))
+        } else {
+            Ok(Self(values))
+        }
+    }
+}
+
+/// A path on the client's machine. Only its last name ever reaches the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalPath(pub PathBuf);
+
+impl<'de> Deserialize<'de> for LocalPath {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use std::os::unix::ffi::OsStringExt as _;
+        let bytes = crate::path::deserialize_name(deserializer)?;
+        Ok(Self(std::ffi::OsString::from_vec(bytes).into()))
+    }
+}
+
+impl LocalPath {
+    /// The path as a remote one of the same bytes.
+    pub fn to_remote(&self) -> RemotePath {
+        use std::os::unix::ffi::OsStrExt as _;
+        RemotePath(self.0.as_os_str().as_bytes().to_vec())
+    }
+}
+
+/// A verb without arguments: `type` of its decoder's errors. Not for direct use.
+#[doc(hidden)]
+pub mod decode {
+    use super::*;
+
+    /// Reads a map by handing each key to `take`, which decodes the value of a key it knows.
+    pub trait Fields<'de>: Default {
+        type Out;
+        fn take<M: de::MapAccess<'de>>(&mut self, key: &str, map: &mut M) -> Result<bool, M::Error>;
+        fn finish<E: de::Error>(self) -> Result<Self::Out, E>;
+    }
+
+    pub fn map<'de, D: Deserializer<'de>, F: Fields<'de>>(deserializer: D) -> Result<F::Out, D::Error> {
+        struct Visit<F>(F);
+        impl<'de, F: Fields<'de>> de::Visitor<'de> for Visit<F> {
+            type Value = F::Out;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map of arguments")
+            }
+            fn visit_map<M: de::MapAccess<'de>>(mut self, mut map: M) -> Result<F::Out, M::Error> {
+                while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
+                    if !self.0.take(&key, &mut map)? {
+                        let key = crate::text::escape(key.as_bytes());
+                        return Err(de::Error::custom(format!("no argument is called `{key}`")));
+                    }
+                }
+                self.0.finish()
+            }
+        }
+        deserializer.deserialize_map(Visit(F::default()))
+    }
+
+    pub fn value<'de, T: Deserialize<'de>, M: de::MapAccess<'de>>(spec: &ArgSpec, map: &mut M) -> Result<Option<T>, M::Error> {
+        map.next_value()
+            .map(Some)
+            .map_err(|error| de::Error::custom(format!("argument `{}`: {error}", spec.name)))
+    }
+
+    pub fn finish<T: ArgType, E: de::Error>(spec: &ArgSpec, value: Option<T>) -> Result<T, E> {
+        value
+            .or_else(T::absent)
+            .ok_or_else(|| E::custom(format!("argument `{}` is missing", spec.name)))
+    }
+}
+
+/// Declares a verb's arguments: a struct whose doc comments are the help and whose types say how values are read and
+/// completed. A field without a doc comment does not compile.
+///
+/// A field is positional; `bool` fields and those with `#[arg(option)]` or `#[arg(short('x'))]` are options. `Option` is
+/// optional, `Vec` takes any number, [`Many`] at least one. `#[arg(...)]` takes, in any order, the builder methods of
+/// [`ArgSpec`]; it stands after the doc comment.
+///
+/// ```
+/// use ferry_core::{Args, args::Role};
+/// ferry_core::args! {
+///     /// Counts things.
+///     pub struct Count {
+///         /// What to count.
+///         things: Vec<String>,
+///         /// Starts from here.
+///         #[arg(option, short('f'))]
+///         from: Option<u32>,
+///         /// Counts backwards.
+///         down: bool,
+///     }
+/// }
+/// assert_eq!(Count::ARGS.len(), 3);
+/// assert!(Count::ARGS[2].is_option);
+/// ```
+///
+/// ```compile_fail
+/// ferry_core::args! {
+///     /// Counts things.
+///     pub struct Count { things: Vec<String> }
+/// }
+/// ```
+#[macro_export]
+macro_rules! args {
+    (
+        $(#[doc = $doc:literal])+
+        $vis:vis struct $name:ident {
+            $(
+                $(#[doc = $field_doc:literal])+
+                $(#[arg($($method:ident $(($($value:tt)*))?),+ $(,)?)])?
+                $field:ident : $ty:ty
+            ),* $(,)?
+        }
+    ) => {
+        $(#[doc = $doc])+
+        #[derive(Debug, Clone)]
+        $vis struct $name {
+            $( $(#[doc = $field_doc])+ $vis $field: $ty, )*
+        }
+
+        const _: () = {
+            #[allow(unused_imports, reason = "only some verbs name a role")]
+            use $crate::args::Role::*;
+
+            impl $crate::args::Args for $name {
+                const ARGS: &'static [$crate::args::ArgSpec] = &[$(
+                    $crate::args::ArgSpec::of::<$ty>(stringify!($field), concat!($($field_doc, "\n"),+))
+                        $($( .$method($($($value)*)?) )+)?
+                ),*];
+                const DOC: &'static str = concat!($($doc, "\n"),+);
+            }
+
+            #[derive(Default)]
+            struct Fields { $( $field: Option<$ty>, )* }
+
+            #[allow(unused_variables, unused_mut, unused_assignments, reason = "a verb may have no arguments")]
+            impl<'de> $crate::args::decode::Fields<'de> for Fields {
+                type Out = $name;
+                fn take<M: $crate::serde::de::MapAccess<'de>>(&mut self, key: &str, map: &mut M) -> ::core::result::Result<bool, M::Error> {
+                    let mut specs = <$name as $crate::args::Args>::ARGS.iter();
+                    $(
+                        if let Some(spec) = specs.next() && spec.name == key {
+                            self.$field = $crate::args::decode::value(spec, map)?;
+                            return Ok(true);
+                        }
+                    )*
+                    Ok(false)
+                }
+                fn finish<E: $crate::serde::de::Error>(self) -> ::core::result::Result<$name, E> {
+                    let mut specs = <$name as $crate::args::Args>::ARGS.iter();
+                    Ok($name {
+                        $( $field: match specs.next() {
+                            Some(spec) => $crate::args::decode::finish(spec, self.$field)?,
+                            None => return Err(E::custom("argument list out of step")),
+                        }, )*
+                    })
+                }
+            }
+
+            impl<'de> $crate::serde::Deserialize<'de> for $name {
+                fn deserialize<D: $crate::serde::Deserializer<'de>>(deserializer: D) -> ::core::result::Result<Self, D::Error> {
+                    $crate::args::decode::map::<D, Fields>(deserializer)
+                }
+            }
+        };
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    crate::args! {
+        /// Tests things.
+        ///
+        /// At length.
+        pub(crate) struct Sample {
+            /// Paths to test.
+            paths: Many<RemotePath>,
+            /// Target.
+            #[arg(name("as"), option, role(Rename))]
+            rename: Option<String>,
+            /// Times.
+            #[arg(short('n'))]
+            times: Option<u32>,
+            /// Loudly.
+            loud: bool,
+        }
+    }
+
+    fn decode(value: &impl Serialize) -> Result<Sample, rmp_serde::decode::Error> {
+        rmp_serde::from_slice(&rmp_serde::to_vec_named(value).unwrap())
+    }
+
+    #[derive(Serialize)]
+    struct Given<'a> {
+        paths: Vec<&'a str>,
+        r#as: &'a str,
+    }
+
+    #[test]
+    fn absent_options_have_their_defaults() {
+        let sample = decode(&Given {
+            paths: vec!["a"],
+            r#as: "b",
+        })
+        .unwrap();
+        assert_eq!(
+            (sample.paths.len(), sample.rename.as_deref(), sample.times, sample.loud),
+            (1, Some("b"), None, false)
+        );
+    }
+
+    #[test]
+    fn wrong_arguments_are_named() {
+        let message = |result: Result<Sample, rmp_serde::decode::Error>| result.unwrap_err().to_string();
+        assert!(message(decode(&Given { paths: vec![], r#as: "" })).contains("`paths`"));
+        assert!(message(decode(&std::collections::BTreeMap::from([("loud", true)]))).contains("`paths` is missing"));
+        assert!(message(decode(&std::collections::BTreeMap::from([("volume", 11)]))).contains("`volume`"));
+        assert!(message(decode(&std::collections::BTreeMap::from([("times", "many")]))).contains("`times`"));
+    }
+
+    #[test]
+    fn the_list_says_what_the_fields_say() {
+        let [paths, rename, times, loud] = Sample::ARGS else {
+            panic!("four arguments")
+        };
+        assert!(paths.required && paths.repeated && !paths.is_option);
+        assert!(rename.name == "as" && rename.is_option && !rename.required && rename.role == Role::Rename);
+        assert!(times.short == Some('n') && times.is_option && times.kind == ArgKind::Integer);
+        assert!(loud.is_option && loud.kind == ArgKind::Flag);
+        assert!(Sample::DOC.trim().starts_with("Tests things."));
+    }
+}

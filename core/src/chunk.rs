@@ -1,0 +1,114 @@
+//! Buffers of file contents, reused so that a running transfer allocates nothing.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::LazyLock;
+
+use concurrent_queue::ConcurrentQueue;
+
+/// The most bytes of contents a chunk holds: 256 KiB, where loopback and page cache reach their full speed.
+pub const CHUNK_BYTES: usize = 256 * 1024;
+/// Room in front of the contents for a frame's header, so that header and contents go out in one write.
+pub const HEADROOM_BYTES: usize = 16;
+/// How many idle buffers are kept: 2 MiB in all.
+const IDLE_CHUNKS: usize = 8;
+
+static IDLE: LazyLock<ConcurrentQueue<Vec<u8>>> = LazyLock::new(|| ConcurrentQueue::bounded(IDLE_CHUNKS));
+
+/// Some bytes of a body: at most [`CHUNK_BYTES`], owned, and recycled when dropped.
+pub struct Chunk {
+    buffer: Vec<u8>,
+    len: usize,
+}
+
+impl Chunk {
+    /// A chunk with room for `len` bytes of unspecified contents; a large one comes from the recycled ones.
+    ///
+    /// `len` above [`CHUNK_BYTES`] is cut to it.
+    pub fn with_len(len: usize) -> Self {
+        let len = len.min(CHUNK_BYTES);
+        let buffer = if len > CHUNK_BYTES / 16 {
+            IDLE.pop().unwrap_or_else(|_| vec![0; HEADROOM_BYTES + CHUNK_BYTES])
+        } else {
+            vec![0; HEADROOM_BYTES + len]
+        };
+        Self { buffer, len }
+    }
+
+    /// A full-sized chunk of unspecified contents, to be read into and then cut.
+    pub fn full() -> Self {
+        Self::with_len(CHUNK_BYTES)
+    }
+
+    /// Keeps the first `len` bytes.
+    pub fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+    }
+
+    /// Puts `header` directly in front of the contents and gives both as one slice.
+    ///
+    /// # Panics
+    /// When the header is longer than [`HEADROOM_BYTES`]: a mistake of the caller, not of a peer.
+    pub fn framed(&mut self, header: &[u8]) -> &[u8] {
+        let start = HEADROOM_BYTES - header.len();
+        self.buffer[start..HEADROOM_BYTES].copy_from_slice(header);
+        &self.buffer[start..HEADROOM_BYTES + self.len]
+    }
+}
+
+impl From<&[u8]> for Chunk {
+    /// Copies at most the first [`CHUNK_BYTES`].
+    fn from(bytes: &[u8]) -> Self {
+        let mut chunk = Self::with_len(bytes.len());
+        let len = chunk.len;
+        chunk.copy_from_slice(&bytes[..len]);
+        chunk
+    }
+}
+
+impl Deref for Chunk {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.buffer[HEADROOM_BYTES..HEADROOM_BYTES + self.len]
+    }
+}
+
+impl DerefMut for Chunk {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.buffer[HEADROOM_BYTES..HEADROOM_BYTES + self.len]
+    }
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        if self.buffer.len() == HEADROOM_BYTES + CHUNK_BYTES {
+            // A full queue means enough are idle already: the buffer is freed.
+            let _ = IDLE.push(std::mem::take(&mut self.buffer));
+        }
+    }
+}
+
+impl fmt::Debug for Chunk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Chunk({} bytes)", self.len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn header_and_contents_are_one_slice() {
+        let mut chunk = Chunk::from(&b"contents"[..]);
+        assert_eq!(chunk.framed(b"head "), b"head contents");
+        chunk.truncate(3);
+        assert_eq!(chunk.framed(b""), b"con");
+    }
+
+    #[test]
+    fn a_chunk_is_never_larger_than_its_limit() {
+        assert_eq!(Chunk::from(&vec![7; CHUNK_BYTES + 5][..]).len(), CHUNK_BYTES);
+        assert_eq!(Chunk::with_len(usize::MAX).len(), CHUNK_BYTES);
+    }
+}

@@ -1,0 +1,214 @@
+//! Dispatch: the one way from a request to a verb. The server, the test harness and any gateway go through here, so that
+//! names, rights, arguments and panics are handled in one place.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures_lite::FutureExt as _;
+
+use crate::args::ArgKind;
+use crate::context::{Context, Event, Link};
+use crate::error::{Error, ErrorKind, Result};
+use crate::home::GuardedHome;
+use crate::path::{HomePath, RemotePath};
+use crate::registry::Registry;
+use crate::reply::{Column, ColumnKind, Layout, Value};
+use crate::spec::Access;
+use crate::store::{EntryKind, Home};
+use crate::user::User;
+use crate::wire::frame::Kind;
+use crate::wire::guard::Map;
+use crate::wire::message::{Complete, Done, Expand, Message as _, Request, Rows};
+
+/// A map without keys, for requests without arguments.
+const NO_ARGS: &[u8] = &[0x80];
+/// The most proposals that are sent for one word.
+const PROPOSALS_MAX: usize = 500;
+/// The most paths that one pattern may match.
+const EXPANDED_MAX: usize = 10_000;
+
+/// What a call needs besides its message.
+#[derive(Clone)]
+pub struct Env {
+    /// The verbs there are.
+    pub registry: Arc<Registry>,
+    /// Who asks.
+    pub user: Arc<User>,
+    /// His home.
+    pub home: Arc<dyn Home>,
+}
+
+/// Answers a request, a completion or an expansion: finds the verb, checks rights, decodes the arguments, runs it.
+/// `map` is the message's payload behind the guard.
+///
+/// The order of the checks is fixed: message, verb, rights, arguments. Nothing is touched before all have passed. A panic is
+/// answered as `internal`.
+///
+/// # Errors
+/// The request's failure.
+pub async fn dispatch(env: &Env, kind: Kind, map: &Map<'_>, link: &mut dyn Link) -> Result<Done> {
+    let call = async {
+        match kind {
+            Kind::Request => run(env, map, link).await,
+            Kind::Complete => complete(env, Complete::decode(map)?, link).await,
+            Kind::Expand => expand(env, Expand::decode(map)?, link).await,
+            _ => Err(Error::bad_request("not a request")),
+        }
+    };
+    AssertUnwindSafe(call).catch_unwind().await.unwrap_or_else(|panic| {
+        let text = panic
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| panic.downcast_ref::<String>().cloned());
+        Err(Error::internal("the verb broke down")
+            .hint("the server's log says more")
+            .caused_by(text.unwrap_or_default()))
+    })
+}
+
+async fn run(env: &Env, map: &Map<'_>, link: &mut dyn Link) -> Result<Done> {
+    let request = Request::decode(map)?;
+    let args = map.raw("args").unwrap_or(NO_ARGS);
+    let entry = env.registry.resolve(&request.verb, &env.user)?;
+    let cwd = request.cwd.resolve(&HomePath::root())?;
+    let place = (&*env.user, &*env.registry, entry.command.spec());
+    let mut ctx = Context::new(place, env.home.clone(), (cwd, request.body.unwrap_or_default()), link);
+    let reply = entry.command.run(args, &mut ctx).await?;
+    let problems = ctx.finish().await?;
+    Ok(Done {
+        id: request.id,
+        text: reply.text,
+        cwd: reply.cwd.as_ref().map(RemotePath::from),
+        file: reply.file,
+        problems,
+    })
+}
+
+/// Sends one column of paths or words.
+async fn send_column(name: &'static str, values: Vec<Value>, id: u32, link: &mut dyn Link) -> Result<Done> {
+    let column = Column::new(name, ColumnKind::Path);
+    let mut columns = Some(vec![(&column).into()]);
+    let mut batch = Vec::new();
+    let mut weight = 0;
+    for value in values {
+        weight += value.weight();
+        batch.push(vec![value]);
+        if weight > 16 * 1024 {
+            weight = 0;
+            link.emit(Event::Rows(Rows {
+                id,
+                columns: columns.take(),
+                layout: Layout::List,
+                rows: std::mem::take(&mut batch),
+            }))
+            .await?;
+        }
+    }
+    link.emit(Event::Rows(Rows {
+        id,
+        columns,
+        layout: Layout::List,
+        rows: batch,
+    }))
+    .await?;
+    Ok(Done { id, ..Done::default() })
+}
+
+async fn complete(env: &Env, ask: Complete, link: &mut dyn Link) -> Result<Done> {
+    let entry = env.registry.resolve(&ask.verb, &env.user)?;
+    let spec = entry.command.spec();
+    let arg = spec.args.iter().find(|arg| arg.name == ask.arg);
+    let arg = arg.ok_or_else(|| Error::bad_request(format!("{} has no such argument", spec.name)))?;
+    let cwd = ask.cwd.resolve(&HomePath::root())?;
+    let values = if arg.dynamic {
+        let word = String::from_utf8_lossy(&ask.word.0).into_owned();
+        let mut ctx = Context::new(
+            (&env.user, &env.registry, spec),
+            env.home.clone(),
+            (cwd, Default::default()),
+            link,
+        );
+        let proposals = entry.command.complete(arg.name, &word, &mut ctx).await?;
+        proposals
+            .into_iter()
+            .filter(|value| value.starts_with(&word))
+            .take(PROPOSALS_MAX)
+            .map(Value::from)
+            .collect()
+    } else if arg.kind == ArgKind::RemotePath {
+        complete_path(&GuardedHome::new(env.home.clone(), Access::Read), &cwd, &ask.word).await?
+    } else {
+        Vec::new()
+    };
+    send_column("word", values, ask.id, link).await
+}
+
+/// The paths that `word` may become; folders end in `/`. Names that start with a dot only when the word's does.
+async fn complete_path(home: &GuardedHome, cwd: &HomePath, word: &RemotePath) -> Result<Vec<Value>> {
+    let cut = word.0.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
+    let (folder, start) = word.0.split_at(cut);
+    let place = RemotePath(folder.to_vec()).resolve(cwd)?;
+    let entries = home.entries(&place).await?;
+    let fits = |name: &[u8]| name.starts_with(start) && (start.starts_with(b".") || !name.starts_with(b"."));
+    let words = entries
+        .iter()
+        .filter(|entry| fits(&entry.name))
+        .take(PROPOSALS_MAX)
+        .map(|entry| {
+            let slash: &[u8] = if entry.kind == EntryKind::Dir { b"/" } else { b"" };
+            Value::from([folder, &entry.name, slash].concat().as_slice())
+        });
+    Ok(words.collect())
+}
+
+async fn expand(env: &Env, ask: Expand, link: &mut dyn Link) -> Result<Done> {
+    let home = GuardedHome::new(env.home.clone(), Access::Read);
+    let cwd = ask.cwd.resolve(&HomePath::root())?;
+    let absolute = ask.pattern.0.starts_with(b"/");
+    // Each found path as it will be sent, with its place.
+    let mut found = vec![if absolute {
+        (b"/".to_vec(), HomePath::root())
+    } else {
+        (Vec::new(), cwd)
+    }];
+    for part in ask.pattern.0.split(|byte| *byte == b'/').filter(|part| !part.is_empty()) {
+        let mut next = Vec::new();
+        for (shown, place) in found {
+            let shown_of = |name: &[u8]| {
+                if shown.is_empty() || shown.ends_with(b"/") {
+                    [&shown, name].concat()
+                } else {
+                    [&shown, &b"/"[..], name].concat()
+                }
+            };
+            if part == b"." || part == b".." {
+                next.push((shown_of(part), RemotePath(part.to_vec()).resolve(&place)?));
+                continue;
+            }
+            let entries = match home.entries(&place).await {
+                Err(error) if matches!(error.kind, ErrorKind::NotDirectory | ErrorKind::NotFound | ErrorKind::Denied) => continue,
+                entries => entries?,
+            };
+            let hidden = part.starts_with(b".");
+            for entry in entries.iter().filter(|entry| hidden || !entry.name.starts_with(b".")) {
+                if fast_glob::glob_match(part, &entry.name) {
+                    next.push((shown_of(&entry.name), place.join(&entry.name)?));
+                }
+            }
+        }
+        if next.len() > EXPANDED_MAX {
+            return Err(Error::new(
+                ErrorKind::TooLarge,
+                format!("{}: matches more than {EXPANDED_MAX} names", ask.pattern),
+            ));
+        }
+        found = next;
+    }
+    let mut values = Vec::new();
+    for (shown, place) in found {
+        if home.kind(&place).await?.is_some() {
+            values.push(Value::from(shown.as_slice()));
+        }
+    }
+    send_column("path", values, ask.id, link).await
+}

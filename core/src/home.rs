@@ -1,0 +1,377 @@
+//! The home that a verb gets: checks rights and names before the store is asked, and builds on the store's few calls what
+//! many verbs need.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::digest::Algorithm;
+use crate::error::{Error, ErrorKind, Result};
+use crate::path::HomePath;
+use crate::spec::Access;
+use crate::store::{Entry, EntryKind, FileInfo, Home, Listing, Partial, ReadRequest, Source, Upload, UploadRequest, Usage};
+
+/// How deep a folder tree may be that is walked: more than [`PATH_MAX_BYTES`](crate::path::PATH_MAX_BYTES) allows.
+const DEPTH_MAX: usize = 2048;
+
+/// One user's home with one request's rights. A verb declared `Read` gets one that cannot write. Clones share it.
+#[derive(Clone)]
+pub struct GuardedHome {
+    home: Arc<dyn Home>,
+    may_write: bool,
+}
+
+impl fmt::Debug for GuardedHome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "GuardedHome(may_write: {})", self.may_write)
+    }
+}
+
+impl GuardedHome {
+    /// The home for a request of that access.
+    pub fn new(home: Arc<dyn Home>, access: Access) -> Self {
+        Self {
+            home,
+            may_write: matches!(access, Access::Write | Access::Admin),
+        }
+    }
+
+    fn check_write(&self) -> Result<()> {
+        if self.may_write {
+            Ok(())
+        } else {
+            Err(Error::denied("this verb may only read"))
+        }
+    }
+
+    fn check_entry(&self, path: &HomePath) -> Result<()> {
+        self.check_write()?;
+        if path.is_root() {
+            Err(Error::denied("the home itself stays where it is").at(path))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// What is at `path`.
+    ///
+    /// # Errors
+    /// `not_found`, or what the store says.
+    pub async fn stat(&self, path: &HomePath) -> Result<Entry> {
+        self.home.stat(path).await
+    }
+
+    /// The kind of what is at `path`; `None` when nothing is there.
+    ///
+    /// # Errors
+    /// What the store says, other than `not_found`.
+    pub async fn kind(&self, path: &HomePath) -> Result<Option<EntryKind>> {
+        match self.home.stat(path).await {
+            Ok(entry) => Ok(Some(entry.kind)),
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The entries of a folder, in no order, some at a time.
+    ///
+    /// # Errors
+    /// `not_found`, `not_directory`.
+    pub async fn list(&self, path: &HomePath) -> Result<Box<dyn Listing>> {
+        self.home.list(path).await
+    }
+
+    /// Makes a folder.
+    ///
+    /// # Errors
+    /// `exists`, `not_found` when the parent is missing, `bad_path`, `denied`.
+    pub async fn make_dir(&self, path: &HomePath) -> Result<()> {
+        self.check_write()?;
+        path.check_new()?;
+        if path.is_root() {
+            return Err(Error::exists("/: already there").at(path));
+        }
+        self.home.make_dir(path).await
+    }
+
+    /// Makes a folder and those above it that are missing. One that is there already is fine.
+    ///
+    /// # Errors
+    /// `not_directory` when something else has one of the names; otherwise as [`Self::make_dir`].
+    pub async fn make_dirs(&self, path: &HomePath) -> Result<()> {
+        self.check_write()?;
+        let mut missing = Vec::new();
+        let mut at = Some(path.clone());
+        while let Some(path) = at {
+            match self.kind(&path).await? {
+                Some(EntryKind::Dir) => break,
+                Some(_) => return Err(Error::new(ErrorKind::NotDirectory, format!("{path}: not a folder")).at(&path)),
+                None => at = path.parent(),
+            }
+            missing.push(path);
+        }
+        for path in missing.iter().rev() {
+            match self.make_dir(path).await {
+                // Somebody else made it meanwhile: as good.
+                Err(error) if error.kind == ErrorKind::Exists && self.kind(path).await? == Some(EntryKind::Dir) => {}
+                other => other?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes a file or a link.
+    ///
+    /// # Errors
+    /// `not_found`, `is_directory`, `denied`.
+    pub async fn remove_file(&self, path: &HomePath) -> Result<()> {
+        self.check_entry(path)?;
+        self.home.remove_file(path).await
+    }
+
+    /// Removes an empty folder.
+    ///
+    /// # Errors
+    /// `not_found`, `not_directory`, `not_empty`, `denied`.
+    pub async fn remove_dir(&self, path: &HomePath) -> Result<()> {
+        self.check_entry(path)?;
+        self.home.remove_dir(path).await
+    }
+
+    /// Removes whatever is at `path`, with all that is in it.
+    ///
+    /// # Errors
+    /// `not_found`, `denied`; what was removed before an error stays removed.
+    pub async fn remove_tree(&self, path: &HomePath) -> Result<()> {
+        self.check_entry(path)?;
+        match self.home.remove_file(path).await {
+            Err(error) if error.kind == ErrorKind::IsDirectory => {}
+            other => return other,
+        }
+        let mut folders = vec![path.clone()];
+        while let Some(folder) = folders.last().cloned() {
+            let mut inner = Vec::new();
+            let mut listing = match self.home.list(&folder).await {
+                Err(error) if error.kind == ErrorKind::NotFound => {
+                    folders.pop();
+                    continue;
+                }
+                listing => listing?,
+            };
+            loop {
+                let entries = listing.next().await?;
+                if entries.is_empty() {
+                    break;
+                }
+                for entry in entries {
+                    let path = folder.join(&entry.name)?;
+                    match entry.kind {
+                        EntryKind::Dir => inner.push(path),
+                        _ => gone_is_fine(self.home.remove_file(&path).await)?,
+                    }
+                }
+            }
+            if inner.is_empty() {
+                // Not empty means that somebody else is filling the folder: that is his conflict to hear of.
+                gone_is_fine(self.home.remove_dir(&folder).await)?;
+                folders.pop();
+            } else {
+                folders.append(&mut inner);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives an entry another name. A file that is there is replaced unless `no_clobber`.
+    ///
+    /// # Errors
+    /// `not_found`, `exists`, `not_empty`, `is_directory`, `not_directory`, `bad_path`, `denied`; `bad_request` for a folder
+    /// that would go into itself.
+    pub async fn rename(&self, from: &HomePath, to: &HomePath, no_clobber: bool) -> Result<()> {
+        self.check_entry(from)?;
+        self.check_entry(to)?;
+        to.check_new()?;
+        if to == from {
+            return self.stat(from).await.map(drop);
+        }
+        if to.is_within(from) {
+            return Err(Error::bad_request(format!("{from}: cannot go into itself")).at(from));
+        }
+        self.home.rename(from, to, no_clobber).await
+    }
+
+    /// Opens a file for reading.
+    ///
+    /// # Errors
+    /// `not_found`, `is_directory`, `denied` for what is no regular file.
+    pub async fn open(&self, request: ReadRequest) -> Result<Box<dyn Source>> {
+        self.home.open(request).await
+    }
+
+    /// Opens an upload.
+    ///
+    /// # Errors
+    /// `over_quota`, `exists`, `is_directory`, `not_found` when the folder is missing, `bad_path`, `denied`.
+    pub async fn upload(&self, request: UploadRequest) -> Result<Box<dyn Upload>> {
+        self.check_write()?;
+        request.path.check_new()?;
+        if request.path.is_root() {
+            return Err(Error::new(ErrorKind::IsDirectory, "/: is a folder").at(&request.path));
+        }
+        self.home.upload(request).await
+    }
+
+    /// Copies a file inside the home. It appears whole or not at all, like an upload.
+    ///
+    /// # Errors
+    /// Those of [`Self::open`] and [`Self::upload`].
+    pub async fn copy(&self, from: &HomePath, to: &HomePath, no_clobber: bool) -> Result<FileInfo> {
+        self.check_write()?;
+        if from == to {
+            return Err(Error::bad_request(format!("{from}: is the same file")).at(from));
+        }
+        // BLAKE3: nobody sees this digest, so the fastest one proves the copy.
+        let algorithm = Algorithm::Blake3;
+        let mut source = self
+            .open(ReadRequest {
+                path: from.clone(),
+                algorithm,
+                held: None,
+            })
+            .await?;
+        let file = source.file().clone();
+        let mut upload = self
+            .upload(UploadRequest {
+                path: to.clone(),
+                size: Some(file.size),
+                modified: Some(file.modified),
+                executable: file.executable,
+                algorithm,
+                expected: None,
+                no_clobber,
+                fresh: true,
+            })
+            .await?;
+        while let Some(chunk) = source.next().await? {
+            upload.write(chunk).await?;
+        }
+        upload.commit(source.digest()).await
+    }
+
+    /// The digest of a file's bytes, which are read unless the store knows it, and the file.
+    ///
+    /// # Errors
+    /// Those of [`Self::open`].
+    pub async fn digest(&self, path: &HomePath, algorithm: Algorithm) -> Result<FileInfo> {
+        let mut source = self
+            .open(ReadRequest {
+                path: path.clone(),
+                algorithm,
+                held: None,
+            })
+            .await?;
+        while source.next().await?.is_some() {}
+        let mut file = source.file().clone();
+        file.digest = Some(source.digest());
+        Ok(file)
+    }
+
+    /// Walks a tree, folders before what is in them, in the order of names. Gives what is at `path` first, then the rest.
+    /// Memory grows with the largest folders on the way down, not with the tree.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn walk(&self, path: &HomePath) -> Result<Walk> {
+        let entry = self.stat(path).await?;
+        Ok(Walk {
+            home: self.clone(),
+            pending: vec![vec![(path.clone(), entry)]],
+        })
+    }
+
+    /// The uploads that are not finished.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn partials(&self) -> Result<Vec<Partial>> {
+        self.home.partials().await
+    }
+
+    /// Throws an unfinished upload away.
+    ///
+    /// # Errors
+    /// `not_found`, `denied`.
+    pub async fn remove_partial(&self, id: &str) -> Result<()> {
+        self.check_write()?;
+        self.home.remove_partial(id).await
+    }
+
+    /// Limit, used and reserved bytes.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn usage(&self) -> Result<Usage> {
+        self.home.usage().await
+    }
+
+    /// All entries of a folder, sorted by name.
+    ///
+    /// # Errors
+    /// Those of [`Self::list`].
+    pub async fn entries(&self, path: &HomePath) -> Result<Vec<Entry>> {
+        let mut listing = self.list(path).await?;
+        let mut all = Vec::new();
+        loop {
+            let mut entries = listing.next().await?;
+            if entries.is_empty() {
+                all.sort_by(|a: &Entry, b| a.name.cmp(&b.name));
+                return Ok(all);
+            }
+            all.append(&mut entries);
+        }
+    }
+}
+
+/// What is to be removed and is gone already is removed.
+fn gone_is_fine(result: Result<()>) -> Result<()> {
+    match result {
+        Err(error) if error.kind == ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// A walk through a tree; see [`GuardedHome::walk`].
+#[derive(Debug)]
+pub struct Walk {
+    home: GuardedHome,
+    /// What is still to come of each folder on the way down, last name first.
+    pending: Vec<Vec<(HomePath, Entry)>>,
+}
+
+impl Walk {
+    /// The next entry with its place; `None` at the end. A folder that is gone meanwhile is passed over.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn next(&mut self) -> Result<Option<(HomePath, Entry)>> {
+        let (path, entry) = loop {
+            let Some(folder) = self.pending.last_mut() else {
+                return Ok(None);
+            };
+            match folder.pop() {
+                Some(item) => break item,
+                None => drop(self.pending.pop()),
+            }
+        };
+        if entry.kind == EntryKind::Dir && self.pending.len() < DEPTH_MAX {
+            match self.home.entries(&path).await {
+                Ok(entries) => {
+                    let inner = entries.into_iter().rev().map(|entry| Ok((path.join(&entry.name)?, entry)));
+                    self.pending.push(inner.collect::<Result<_>>()?);
+                }
+                Err(error) if error.kind == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Some((path, entry)))
+    }
+}

@@ -1,0 +1,3 @@
+//! Ways to log in, as pure state machines; the wire carries their messages in `Login`, `Challenge`, `Answer` and `Welcome`.
+
+pub mod scram;

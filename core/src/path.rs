@@ -1,0 +1,294 @@
+//! Remote names: what a user wrote ([`RemotePath`]) and what it means inside a home ([`HomePath`]).
+//!
+//! Names are bytes, as on the file system. On the wire a path is a string when it is UTF-8 and binary otherwise, so that
+//! nothing is lost. Only [`RemotePath::resolve`] makes a [`HomePath`], and it never leads above the home.
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::error::{Error, Result};
+use crate::text::escape;
+
+/// The longest name of one entry, in bytes (NAME_MAX of Linux).
+pub const NAME_MAX_BYTES: usize = 255;
+/// The longest path, in bytes (PATH_MAX of Linux).
+pub const PATH_MAX_BYTES: usize = 4096;
+
+/// A path as somebody wrote it: absolute or relative to the working folder, any bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct RemotePath(pub Vec<u8>);
+
+impl RemotePath {
+    /// Whether the path ends in `/`, which says that it names a folder.
+    pub fn names_a_folder(&self) -> bool {
+        self.0.ends_with(b"/")
+    }
+
+    /// What the path means to someone whose working folder is `cwd`: `.` and `..` are resolved by name, which is exact
+    /// because links are never followed.
+    ///
+    /// # Errors
+    /// `denied` when it leads above the home, `bad_path` when it has a NUL, a name of more than 255 bytes or more than
+    /// 4096 bytes in all.
+    pub fn resolve(&self, cwd: &HomePath) -> Result<HomePath> {
+        if self.0.contains(&0) {
+            return Err(Error::bad_path(format!("{self}: a name cannot contain NUL")).at(self.clone()));
+        }
+        let mut path = if self.0.starts_with(b"/") {
+            HomePath::root()
+        } else {
+            cwd.clone()
+        };
+        for name in self.0.split(|byte| *byte == b'/') {
+            match name {
+                b"" | b"." => {}
+                b".." => {
+                    path = path
+                        .parent()
+                        .ok_or_else(|| Error::denied(format!("{self}: leads outside your home")).at(self.clone()))?;
+                }
+                name => path = path.join(name)?,
+            }
+        }
+        Ok(path)
+    }
+}
+
+impl fmt::Display for RemotePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&escape(&self.0))
+    }
+}
+
+impl From<&str> for RemotePath {
+    fn from(text: &str) -> Self {
+        Self(text.as_bytes().to_vec())
+    }
+}
+
+impl From<&HomePath> for RemotePath {
+    fn from(path: &HomePath) -> Self {
+        Self(path.0.clone())
+    }
+}
+
+/// A place inside a home, absolute and without `.` or `..`: `/` or `/a/b`.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HomePath(Vec<u8>);
+
+impl HomePath {
+    /// The home itself.
+    pub fn root() -> Self {
+        Self(b"/".to_vec())
+    }
+
+    /// Reads an absolute path.
+    ///
+    /// # Errors
+    /// As [`RemotePath::resolve`].
+    pub fn parse(text: &str) -> Result<Self> {
+        RemotePath::from(text).resolve(&Self::root())
+    }
+
+    /// Whether this is the home itself.
+    pub fn is_root(&self) -> bool {
+        self.0 == b"/"
+    }
+
+    /// The bytes, with a leading `/`.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The names from the home downward.
+    pub fn names(&self) -> impl DoubleEndedIterator<Item = &[u8]> {
+        self.0.split(|byte| *byte == b'/').filter(|name| !name.is_empty())
+    }
+
+    /// The last name; `None` for the home itself.
+    pub fn name(&self) -> Option<&[u8]> {
+        self.names().next_back()
+    }
+
+    /// The folder that holds it; `None` for the home itself.
+    pub fn parent(&self) -> Option<Self> {
+        let name = self.name()?;
+        let end = self.0.len() - name.len() - 1;
+        Some(if end == 0 {
+            Self::root()
+        } else {
+            Self(self.0[..end].to_vec())
+        })
+    }
+
+    /// The entry called `name` in this folder.
+    ///
+    /// # Errors
+    /// `bad_path` when no entry can have that name: empty, `.`, `..`, with `/` or NUL, or too long.
+    pub fn join(&self, name: &[u8]) -> Result<Self> {
+        let shown = || escape(name);
+        if name.is_empty() || name == b"." || name == b".." || name.contains(&b'/') || name.contains(&0) {
+            return Err(Error::bad_path(format!("`{}` cannot be a name", shown())));
+        }
+        if name.len() > NAME_MAX_BYTES {
+            let shown: String = shown().chars().take(40).collect();
+            return Err(Error::bad_path(format!(
+                "{shown}...: name of {} bytes; at most {NAME_MAX_BYTES} are possible",
+                name.len()
+            )));
+        }
+        let mut bytes = self.0.clone();
+        if !self.is_root() {
+            bytes.push(b'/');
+        }
+        bytes.extend_from_slice(name);
+        if bytes.len() > PATH_MAX_BYTES {
+            return Err(Error::bad_path(format!(
+                "path of {} bytes; at most {PATH_MAX_BYTES} are possible",
+                bytes.len()
+            )));
+        }
+        Ok(Self(bytes))
+    }
+
+    /// Whether `self` is `folder` or lies somewhere below it.
+    pub fn is_within(&self, folder: &Self) -> bool {
+        let mut names = self.names();
+        folder.names().all(|name| names.next() == Some(name))
+    }
+
+    /// Refuses names that no new entry should have: those with a control character in them.
+    ///
+    /// # Errors
+    /// `bad_path`, naming the path.
+    pub fn check_new(&self) -> Result<()> {
+        if self.0.iter().any(|byte| *byte < 0x20 || *byte == 0x7f) {
+            return Err(Error::bad_path(format!("{self}: a new name cannot contain control characters")).at(self));
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for HomePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&escape(&self.0))
+    }
+}
+
+impl fmt::Debug for HomePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HomePath({self})")
+    }
+}
+
+/// Writes bytes as a string when they are UTF-8 and as binary otherwise.
+pub(crate) fn serialize_name<S: Serializer>(bytes: &[u8], serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => serializer.serialize_str(text),
+        Err(_) => serializer.serialize_bytes(bytes),
+    }
+}
+
+/// Reads what [`serialize_name`] wrote.
+pub(crate) fn deserialize_name<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Vec<u8>, D::Error> {
+    struct Name;
+    impl de::Visitor<'_> for Name {
+        type Value = Vec<u8>;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a path")
+        }
+        fn visit_str<E: de::Error>(self, text: &str) -> std::result::Result<Vec<u8>, E> {
+            Ok(text.as_bytes().to_vec())
+        }
+        fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> std::result::Result<Vec<u8>, E> {
+            Ok(bytes.to_vec())
+        }
+    }
+    deserializer.deserialize_any(Name)
+}
+
+impl Serialize for RemotePath {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serialize_name(&self.0, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for RemotePath {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        deserialize_name(deserializer).map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+    use proptest::prelude::*;
+
+    fn resolve(cwd: &str, path: &str) -> Result<String> {
+        Ok(RemotePath::from(path).resolve(&HomePath::parse(cwd)?)?.to_string())
+    }
+
+    #[test]
+    fn paths_are_resolved_against_the_working_folder() {
+        for (cwd, path, want) in [
+            ("/", "a", "/a"),
+            ("/a", "../b/./c/", "/b/c"),
+            ("/a/b", "/", "/"),
+            ("/a", "", "/a"),
+            ("/a", "..", "/"),
+            ("/", "a//b", "/a/b"),
+        ] {
+            assert_eq!(resolve(cwd, path).unwrap(), want);
+        }
+    }
+
+    #[test]
+    fn nothing_leads_above_the_home() {
+        for path in ["..", "/..", "a/../..", "/a/b/../../../c", "../x"] {
+            assert_eq!(resolve("/", path).unwrap_err().kind, ErrorKind::Denied, "{path}");
+        }
+    }
+
+    #[test]
+    fn impossible_names_are_refused() {
+        for path in ["a\0b".to_owned(), "x".repeat(256), "abc/".repeat(1025)] {
+            assert_eq!(resolve("/", &path).unwrap_err().kind, ErrorKind::BadPath);
+        }
+        assert!(resolve("/", &"x".repeat(255)).is_ok());
+        assert_eq!(
+            HomePath::parse("/a\nb").unwrap().check_new().unwrap_err().kind,
+            ErrorKind::BadPath
+        );
+    }
+
+    #[test]
+    fn within_compares_whole_names() {
+        let path = |text| HomePath::parse(text).unwrap();
+        assert!(
+            path("/a/b").is_within(&path("/a")) && path("/a").is_within(&path("/a")) && path("/a").is_within(&HomePath::root())
+        );
+        assert!(!path("/ab").is_within(&path("/a")) && !path("/a").is_within(&path("/a/b")));
+    }
+
+    #[test]
+    fn names_that_are_not_utf8_survive_the_wire() {
+        for bytes in [b"plain".to_vec(), b"caf\xe9".to_vec()] {
+            let wire = rmp_serde::to_vec_named(&RemotePath(bytes.clone())).unwrap();
+            assert_eq!(rmp_serde::from_slice::<RemotePath>(&wire).unwrap().0, bytes);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_resolved_stays_inside(cwd in "[a-c/.]{0,12}", path in proptest::collection::vec(prop_oneof![Just(b'/'), Just(b'.'), any::<u8>()], 0..40)) {
+            let cwd = RemotePath::from(cwd.as_str()).resolve(&HomePath::root()).unwrap_or(HomePath::root());
+            if let Ok(home) = RemotePath(path).resolve(&cwd) {
+                prop_assert!(home.as_bytes().starts_with(b"/"));
+                prop_assert!(home.names().all(|name| name != b".." && name != b"." && !name.contains(&0)));
+                prop_assert_eq!(RemotePath::from(&home).resolve(&HomePath::root()).unwrap(), home);
+            }
+        }
+    }
+}

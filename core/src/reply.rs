@@ -1,0 +1,241 @@
+//! Replies: few shapes that every client can show, also for verbs it has never heard of.
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::digest::Digest;
+use crate::path::{HomePath, RemotePath};
+use crate::store::{EntryKind, FileInfo};
+
+/// How a verb ended well. Rows and bodies go through the [`Context`](crate::Context) before it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reply {
+    /// Text for people, as it is to be printed; a client adds a line break at the end where there is none.
+    pub text: Option<String>,
+    /// The working folder from now on. A session holds no place, so the client keeps it and sends it along.
+    pub cwd: Option<HomePath>,
+    /// The file that was written or read.
+    pub file: Option<FileInfo>,
+}
+
+impl Reply {
+    /// Nothing to say.
+    pub fn done() -> Self {
+        Self::default()
+    }
+
+    /// A text.
+    pub fn text(text: impl Into<String>) -> Self {
+        Self {
+            text: Some(text.into()),
+            ..Self::default()
+        }
+    }
+
+    /// A new working folder.
+    pub fn cwd(cwd: HomePath) -> Self {
+        Self {
+            cwd: Some(cwd),
+            ..Self::default()
+        }
+    }
+
+    /// A file that was written or read.
+    pub fn file(file: FileInfo) -> Self {
+        Self {
+            file: Some(file),
+            ..Self::default()
+        }
+    }
+}
+
+/// How rows are shown to people. Programs get one object a row whatever it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Layout {
+    /// One line a row, columns aligned two blanks apart.
+    #[default]
+    Table,
+    /// The visible values alone, as many side by side as fit the terminal.
+    List,
+    /// One line a value, with its name in front.
+    Record,
+}
+
+/// What the values of a column are; decides how they are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ColumnKind {
+    /// A name or a path.
+    Path,
+    /// A number of bytes.
+    Size,
+    /// A number of bytes, shown to people with a unit.
+    HumanSize,
+    /// A number of things.
+    Count,
+    /// Nanoseconds since 1970-01-01 UTC; RFC 3339 for programs.
+    Time,
+    /// Yes or no.
+    Flag,
+    /// Any text. Also what a client makes of a kind it does not know.
+    #[serde(other)]
+    Text,
+}
+
+/// A column of rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Column {
+    /// Its name, which is the key in JSON.
+    pub name: &'static str,
+    /// What its values are.
+    pub kind: ColumnKind,
+    /// Whether it is only for programs.
+    pub hidden: bool,
+}
+
+impl Column {
+    /// A column that everyone sees.
+    pub const fn new(name: &'static str, kind: ColumnKind) -> Self {
+        Self {
+            name,
+            kind,
+            hidden: false,
+        }
+    }
+
+    /// The same column, shown to people only if `visible`.
+    #[must_use]
+    pub const fn visible(mut self, visible: bool) -> Self {
+        self.hidden = !visible;
+        self
+    }
+}
+
+/// One value of a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    /// None there, or not known.
+    Nil,
+    /// Yes or no.
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// A whole number that is not negative.
+    Uint(u64),
+    /// A text, or a name that is UTF-8.
+    Text(String),
+    /// A name that is not UTF-8.
+    Bytes(Vec<u8>),
+}
+
+macro_rules! value_from {
+    ($($ty:ty => |$v:ident| $make:expr),+ $(,)?) => {$(
+        impl From<$ty> for Value {
+            fn from($v: $ty) -> Self {
+                $make
+            }
+        }
+    )+};
+}
+value_from! {
+    bool => |v| Self::Bool(v),
+    i64 => |v| Self::Int(v),
+    u64 => |v| Self::Uint(v),
+    u32 => |v| Self::Uint(v.into()),
+    String => |v| Self::Text(v),
+    &str => |v| Self::Text(v.to_owned()),
+    &[u8] => |v| match std::str::from_utf8(v) {
+        Ok(text) => Self::Text(text.to_owned()),
+        Err(_) => Self::Bytes(v.to_vec()),
+    },
+    &RemotePath => |v| Self::from(v.0.as_slice()),
+    &HomePath => |v| Self::from(v.as_bytes()),
+    EntryKind => |v| Self::from(v.as_str()),
+    Digest => |v| Self::Text(v.hex()),
+}
+
+impl<T: Into<Value>> From<Option<T>> for Value {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Nil, Into::into)
+    }
+}
+
+impl Value {
+    /// The bytes of a text or a name; `None` for everything else.
+    pub fn as_bytes(&self) -> Option<&[u8]> {
+        match self {
+            Self::Text(text) => Some(text.as_bytes()),
+            Self::Bytes(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// The number, when it is one and not negative.
+    pub fn as_u64(&self) -> Option<u64> {
+        match self {
+            Self::Uint(n) => Some(*n),
+            Self::Int(n) => u64::try_from(*n).ok(),
+            _ => None,
+        }
+    }
+
+    /// The number, when it is one and fits.
+    pub fn as_i64(&self) -> Option<i64> {
+        match self {
+            Self::Uint(n) => i64::try_from(*n).ok(),
+            Self::Int(n) => Some(*n),
+            _ => None,
+        }
+    }
+
+    /// About how many bytes it takes on the wire.
+    pub(crate) fn weight(&self) -> usize {
+        9 + self.as_bytes().map_or(0, <[u8]>::len)
+    }
+}
+
+impl Serialize for Value {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Nil => serializer.serialize_unit(),
+            Self::Bool(v) => serializer.serialize_bool(*v),
+            Self::Int(v) => serializer.serialize_i64(*v),
+            Self::Uint(v) => serializer.serialize_u64(*v),
+            Self::Text(v) => serializer.serialize_str(v),
+            Self::Bytes(v) => serializer.serialize_bytes(v),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visit;
+        impl de::Visitor<'_> for Visit {
+            type Value = Value;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("nil, a boolean, a whole number, a string or binary")
+            }
+            fn visit_unit<E: de::Error>(self) -> Result<Value, E> {
+                Ok(Value::Nil)
+            }
+            fn visit_bool<E: de::Error>(self, v: bool) -> Result<Value, E> {
+                Ok(Value::Bool(v))
+            }
+            fn visit_i64<E: de::Error>(self, v: i64) -> Result<Value, E> {
+                Ok(u64::try_from(v).map_or(Value::Int(v), Value::Uint))
+            }
+            fn visit_u64<E: de::Error>(self, v: u64) -> Result<Value, E> {
+                Ok(Value::Uint(v))
+            }
+            fn visit_str<E: de::Error>(self, v: &str) -> Result<Value, E> {
+                Ok(Value::Text(v.to_owned()))
+            }
+            fn visit_bytes<E: de::Error>(self, v: &[u8]) -> Result<Value, E> {
+                Ok(Value::Bytes(v.to_vec()))
+            }
+        }
+        deserializer.deserialize_any(Visit)
+    }
+}

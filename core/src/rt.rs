@@ -1,0 +1,88 @@
+//! The only module that knows which runtime runs us (async-std). Elsewhere, only the accepting and the connecting
+//! side name its sockets. Everything else speaks `futures` traits.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_lite::FutureExt as _;
+
+/// A task that runs beside its starter. Dropping it lets it run on; [`Task::cancel`] stops it.
+#[derive(Debug)]
+pub struct Task<T>(async_std::task::JoinHandle<T>);
+
+impl<T> Task<T> {
+    /// Stops the task at its next point of waiting; gives its result if it had ended already.
+    pub async fn cancel(self) -> Option<T> {
+        self.0.cancel().await
+    }
+}
+
+impl<T> Future for Task<T> {
+    type Output = T;
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        Pin::new(&mut self.0).poll(cx)
+    }
+}
+
+/// Starts a task.
+pub fn spawn<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> Task<T> {
+    Task(async_std::task::spawn(future))
+}
+
+/// Runs a future to its end on this thread. Never call it inside a task: all the executor's threads could end up waiting.
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    async_std::task::block_on(future)
+}
+
+/// Waits.
+pub async fn sleep(duration: Duration) {
+    async_std::task::sleep(duration).await;
+}
+
+/// Runs blocking work on a thread of its own pool. The one way from async code to blocking calls.
+pub async fn unblock<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    blocking::unblock(work).await
+}
+
+/// The deadline of [`timeout`] passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Elapsed;
+
+/// Runs `future` for at most `duration`, then drops it.
+///
+/// # Errors
+/// [`Elapsed`] when the time is over first.
+pub async fn timeout<T>(duration: Duration, future: impl Future<Output = T>) -> Result<T, Elapsed> {
+    let work = async { Ok(future.await) };
+    let deadline = async {
+        sleep(duration).await;
+        Err(Elapsed)
+    };
+    work.or(deadline).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_ends_a_wait_and_leaves_quick_work_alone() {
+        block_on(async {
+            assert_eq!(
+                timeout(Duration::from_millis(5), futures_lite::future::pending::<()>()).await,
+                Err(Elapsed)
+            );
+            assert_eq!(timeout(Duration::from_secs(60), unblock(|| 7)).await, Ok(7));
+        });
+    }
+
+    #[test]
+    fn a_cancelled_task_stops() {
+        block_on(async {
+            let task = spawn(futures_lite::future::pending::<()>());
+            assert_eq!(task.cancel().await, None);
+        });
+    }
+}

@@ -1,0 +1,379 @@
+//! What a store must do: homes, files, uploads and usage. It speaks of names, never of a machine's paths or descriptors.
+//!
+//! Verbs never see a [`Home`]; they get a [`GuardedHome`](crate::GuardedHome), which checks rights and names first.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::chunk::Chunk;
+use crate::digest::{Algorithm, Digest};
+use crate::error::{Error, ErrorKind, Result};
+use crate::path::HomePath;
+use crate::size::ByteSize;
+use crate::verb::BoxFuture;
+
+/// The transfer starts from the beginning.
+pub const CODE_START: u16 = 1001;
+/// The transfer goes on at an offset.
+pub const CODE_RESUME: u16 = 1002;
+/// The same bytes are there already; nothing is sent.
+pub const CODE_PRESENT: u16 = 1003;
+
+/// Homes of many users.
+pub trait Store: Send + Sync + 'static {
+    /// The home of `user`, made when it is not there yet. `limit` is the account's quota in bytes and holds from this
+    /// call on, also for those who have the home open already. Opening the same home twice gives the same ledger.
+    ///
+    /// # Errors
+    /// `internal` when the home cannot be opened.
+    fn home<'a>(&'a self, user: &'a str, limit: Option<u64>) -> BoxFuture<'a, Result<Arc<dyn Home>>>;
+
+    /// Writes down what is only in memory. Called when the server stops in good order.
+    fn close(&self) -> BoxFuture<'_, Result<()>>;
+}
+
+/// The home of one user. All methods take places inside the home; links are never followed.
+///
+/// Every call is all or nothing and safe to make from many tasks at once.
+pub trait Home: Send + Sync {
+    /// What is at `path`; a link is described, not followed.
+    fn stat<'a>(&'a self, path: &'a HomePath) -> BoxFuture<'a, Result<Entry>>;
+
+    /// The entries of a folder, in no order, read as they are asked for. An entry that cannot be read is left out.
+    fn list<'a>(&'a self, path: &'a HomePath) -> BoxFuture<'a, Result<Box<dyn Listing>>>;
+
+    /// Makes a folder whose parent is there. `exists` when something of that name is there.
+    fn make_dir<'a>(&'a self, path: &'a HomePath) -> BoxFuture<'a, Result<()>>;
+
+    /// Removes a file or a link and gives its bytes back to the quota. `is_directory` for a folder.
+    fn remove_file<'a>(&'a self, path: &'a HomePath) -> BoxFuture<'a, Result<()>>;
+
+    /// Removes an empty folder. `not_directory` for anything else, `not_empty` when it has entries.
+    fn remove_dir<'a>(&'a self, path: &'a HomePath) -> BoxFuture<'a, Result<()>>;
+
+    /// Gives an entry another name, in one step. A file already there is replaced, and its bytes given back, unless
+    /// `no_clobber` (`exists`). A folder replaces nothing but an empty folder.
+    fn rename<'a>(&'a self, from: &'a HomePath, to: &'a HomePath, no_clobber: bool) -> BoxFuture<'a, Result<()>>;
+
+    /// Opens a file for reading. The bytes read are those of the version opened, even when it is replaced meanwhile.
+    /// `not_found`, `is_directory`, and `denied` for what is no regular file.
+    fn open(&self, request: ReadRequest) -> BoxFuture<'_, Result<Box<dyn Source>>>;
+
+    /// Opens an upload: finds an unfinished one to go on with, or reserves the declared size and starts anew.
+    ///
+    /// An unfinished upload is found by path and size, or by the expected digest. Whoever opens it again takes it over: the
+    /// older holder gets `lease_lost`. With `fresh` an unfinished one is thrown away first.
+    fn upload(&self, request: UploadRequest) -> BoxFuture<'_, Result<Box<dyn Upload>>>;
+
+    /// The uploads that are not finished.
+    fn partials(&self) -> BoxFuture<'_, Result<Vec<Partial>>>;
+
+    /// Throws an unfinished upload away and gives its reservation back. `not_found` when there is none.
+    fn remove_partial<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<()>>;
+
+    /// Limit, used and reserved bytes.
+    fn usage(&self) -> BoxFuture<'_, Result<Usage>>;
+}
+
+/// Entries of a folder, some at a time.
+pub trait Listing: Send {
+    /// The next entries; none at the end.
+    fn next(&mut self) -> BoxFuture<'_, Result<Vec<Entry>>>;
+}
+
+/// What kind of thing an entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EntryKind {
+    /// A regular file.
+    File,
+    /// A folder.
+    Dir,
+    /// A symbolic link; never followed.
+    Link,
+    /// A socket, a pipe, a device.
+    #[serde(other)]
+    Other,
+}
+
+impl EntryKind {
+    /// Its name on the wire and in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Dir => "dir",
+            Self::Link => "link",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// One entry of a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name; empty for the home itself.
+    pub name: Vec<u8>,
+    /// What it is.
+    pub kind: EntryKind,
+    /// Bytes of a file; 0 for everything else.
+    pub size: u64,
+    /// Last change of the contents, in nanoseconds since 1970-01-01 UTC.
+    pub modified: i64,
+    /// Whether its owner may execute it.
+    pub executable: bool,
+    /// Which version of the file it is.
+    pub version: Version,
+    /// The digest of its contents, where the store knows it without reading them.
+    pub digest: Option<Digest>,
+}
+
+/// Tells two states of a file apart: equal only as long as its contents cannot have been replaced. On the wire, 32 hex digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub struct Version(pub u128);
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl Serialize for Version {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Version {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let digits = text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
+        let value = u128::from_str_radix(&text, 16).ok().filter(|_| digits);
+        value.map(Self).ok_or_else(|| de::Error::custom("a version is 32 hex digits"))
+    }
+}
+
+/// A file as a transfer leaves it: what was proven.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileInfo {
+    /// Where it is, absolute.
+    pub path: crate::path::RemotePath,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Last change of the contents, in nanoseconds since 1970-01-01 UTC.
+    pub modified: i64,
+    /// Whether its owner may execute it.
+    #[serde(default)]
+    pub executable: bool,
+    /// The digest of all its bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
+    /// Which version it is.
+    #[serde(default)]
+    pub version: Version,
+}
+
+/// How a transfer starts, in either direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Start {
+    /// [`CODE_START`], [`CODE_RESUME`] or [`CODE_PRESENT`].
+    pub code: u16,
+    /// Where the bytes go on.
+    pub offset: u64,
+    /// The BLAKE3 digest of the bytes before `offset`, when there are any. It proves to both sides that they hold the same
+    /// prefix; a name or a size never does, and MD5 does not against someone hostile.
+    pub prefix: Option<Digest>,
+}
+
+impl Start {
+    /// From the beginning.
+    pub const BEGINNING: Self = Self {
+        code: CODE_START,
+        offset: 0,
+        prefix: None,
+    };
+}
+
+/// What is to be read.
+#[derive(Debug, Clone)]
+pub struct ReadRequest {
+    /// The file.
+    pub path: HomePath,
+    /// How the transfer is proven.
+    pub algorithm: Algorithm,
+    /// What the reader holds already.
+    pub held: Option<Held>,
+}
+
+/// The first bytes of a file, as somebody claims to hold them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// How many bytes.
+    pub offset: u64,
+    /// Their BLAKE3 digest.
+    pub prefix: Digest,
+}
+
+/// A file being read.
+pub trait Source: Send {
+    /// Where the bytes start. After the beginning only when the reader's prefix was checked and is the same.
+    fn start(&self) -> Start;
+
+    /// The file as it was opened; its digest is not known yet.
+    fn file(&self) -> &FileInfo;
+
+    /// The next bytes; `None` at the end. An error is never an end.
+    fn next(&mut self) -> BoxFuture<'_, Result<Option<Chunk>>>;
+
+    /// The digest of all bytes of the file from the first one, after the end.
+    fn digest(&self) -> Digest;
+}
+
+/// What is to be written.
+#[derive(Debug, Clone)]
+pub struct UploadRequest {
+    /// The file's final place.
+    pub path: HomePath,
+    /// Its size; `None` for a stream, which reserves as it goes.
+    pub size: Option<u64>,
+    /// Last change of the contents, to be kept; nanoseconds since 1970-01-01 UTC.
+    pub modified: Option<i64>,
+    /// Whether its owner may execute it.
+    pub executable: bool,
+    /// How the transfer is proven.
+    pub algorithm: Algorithm,
+    /// The digest of the whole file, where the client knows it before.
+    pub expected: Option<Digest>,
+    /// Refuses to replace a file that is there.
+    pub no_clobber: bool,
+    /// Throws away what an earlier try left.
+    pub fresh: bool,
+}
+
+/// An upload being written. Dropping it leaves an unfinished upload, which can be taken up again.
+pub trait Upload: Send {
+    /// Its name in `partials`; empty when there is nothing to go on with later.
+    fn id(&self) -> &str;
+
+    /// Where the bytes go on. [`CODE_PRESENT`] when a file of the declared size is there whose bytes may be the same: then
+    /// `prefix` is the digest of all of them, and a client that agrees commits without writing.
+    fn start(&self) -> Start;
+
+    /// Writes the next bytes. `too_large` beyond the declared size, `over_quota`, `disk_full`, `lease_lost`.
+    fn write(&mut self, chunk: Chunk) -> BoxFuture<'_, Result<()>>;
+
+    /// Proves, makes durable and publishes the file, in this order; only then does it have its name. `digest` is the sender's
+    /// digest of the whole file. `digest_mismatch` when the bytes are others (they are thrown away), `offset_mismatch` when
+    /// bytes are missing (they can still be sent).
+    fn commit(self: Box<Self>, digest: Digest) -> BoxFuture<'static, Result<FileInfo>>;
+}
+
+/// An upload that is not finished.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Partial {
+    /// Its name: some hex digits.
+    pub id: String,
+    /// Where the file is to go.
+    pub path: HomePath,
+    /// The declared size; `None` for a stream.
+    pub size: Option<u64>,
+    /// How many bytes are held.
+    pub received: u64,
+    /// When it is thrown away, in nanoseconds since 1970-01-01 UTC.
+    pub expires: i64,
+}
+
+/// A home's bytes: `used` is the sum of the sizes of its files, `reserved` what uploads under way may still add.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// The most bytes that may be used; `None` without a limit.
+    pub limit: Option<u64>,
+    /// The bytes of all files.
+    pub used: u64,
+    /// Bytes promised to uploads.
+    pub reserved: u64,
+}
+
+impl Usage {
+    /// What can still be reserved; `None` without a limit.
+    pub fn free(&self) -> Option<u64> {
+        self.limit
+            .map(|limit| limit.saturating_sub(self.used.saturating_add(self.reserved)))
+    }
+
+    /// Promises `size` more bytes to the upload of `path`. The whole rule of the quota:
+    /// `used + reserved + size <= limit`, decided before the first byte.
+    ///
+    /// # Errors
+    /// `over_quota`, with the numbers.
+    pub fn reserve(&mut self, path: &HomePath, size: u64) -> Result<()> {
+        if let (Some(limit), Some(free)) = (self.limit, self.free())
+            && size > free
+        {
+            let taken = ByteSize(self.used.saturating_add(self.reserved));
+            let message = format!(
+                "{path} needs {}, {} left (home {taken} of {})",
+                ByteSize(size),
+                ByteSize(free),
+                ByteSize(limit)
+            );
+            return Err(Error::new(ErrorKind::OverQuota, message)
+                .at(path)
+                .hint("remove something, or ask for a larger quota"));
+        }
+        self.reserved = self.reserved.saturating_add(size);
+        Ok(())
+    }
+
+    /// Gives back what was reserved.
+    pub fn release(&mut self, size: u64) {
+        self.reserved = self.reserved.saturating_sub(size);
+    }
+
+    /// Turns `reserved` promised bytes into a file of `size` bytes, which replaced one of `replaced` bytes.
+    pub fn commit(&mut self, reserved: u64, size: u64, replaced: u64) {
+        self.release(reserved);
+        self.used = self.used.saturating_add(size).saturating_sub(replaced);
+    }
+
+    /// Takes note of a removed file.
+    pub fn remove(&mut self, size: u64) {
+        self.used = self.used.saturating_sub(size);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_byte_can_be_reserved_and_not_one_more() {
+        let mut usage = Usage {
+            limit: Some(100),
+            used: 60,
+            reserved: 0,
+        };
+        let path = HomePath::parse("/a").unwrap();
+        assert_eq!(usage.reserve(&path, 41).unwrap_err().kind, ErrorKind::OverQuota);
+        assert_eq!(usage.reserve(&path, u64::MAX).unwrap_err().kind, ErrorKind::OverQuota);
+        usage.reserve(&path, 40).unwrap();
+        assert_eq!(usage.free(), Some(0));
+        usage.commit(40, 40, 10);
+        assert_eq!((usage.used, usage.reserved), (90, 0));
+        usage.reserve(&path, 10).unwrap();
+        usage.release(10);
+        usage.remove(90);
+        assert_eq!((usage.used, usage.reserved), (0, 0));
+    }
+
+    #[test]
+    fn a_limit_lowered_below_the_usage_leaves_nothing_free() {
+        let usage = Usage {
+            limit: Some(10),
+            used: 60,
+            reserved: 0,
+        };
+        assert_eq!(usage.free(), Some(0));
+    }
+}

@@ -1,0 +1,89 @@
+//! Who asks, and what he may do.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::spec::Access;
+
+/// The longest name of an account, in bytes.
+pub const USER_NAME_MAX_BYTES: usize = 32;
+
+/// A user as verbs and dispatch see him: name and rights, no secret.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct User {
+    /// The account's name, which is also the name of the home.
+    pub name: String,
+    /// May run `Admin` verbs.
+    pub admin: bool,
+    /// May run no `Write` verb.
+    pub read_only: bool,
+    /// When not empty, the only verbs that he may run.
+    pub allow: Vec<String>,
+    /// Verbs that he may not run.
+    pub deny: Vec<String>,
+}
+
+impl User {
+    /// A user with every right but admin's.
+    pub fn named(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            ..Self::default()
+        }
+    }
+
+    /// Whether he may run a verb of that name and access. Lists name verbs by their own name, not by an alias.
+    pub fn may_run(&self, verb: &str, access: Access) -> bool {
+        let by_access = match access {
+            Access::Public | Access::Read => true,
+            Access::Write => !self.read_only,
+            Access::Admin => self.admin,
+        };
+        let is_in = |list: &[String]| list.iter().any(|name| name == verb);
+        by_access && (self.allow.is_empty() || is_in(&self.allow)) && !is_in(&self.deny)
+    }
+
+    /// Refuses names that could be mistaken for something else: an account is called by 1 to 32 of `a-z 0-9 . _ -`,
+    /// starting with a letter or digit.
+    ///
+    /// # Errors
+    /// `bad_request`, saying the rule.
+    pub fn check_name(name: &str) -> Result<()> {
+        let ok = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        let first = name.bytes().next().is_some_and(ok);
+        if first && name.len() <= USER_NAME_MAX_BYTES && name.bytes().all(|byte| ok(byte) || b"._-".contains(&byte)) {
+            return Ok(());
+        }
+        let shown = crate::text::escape(name.as_bytes());
+        Err(Error::bad_request(format!("`{shown}` cannot be a user's name"))
+            .hint("use 1 to 32 of a-z, 0-9, '.', '_' and '-', starting with a letter or digit"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rights_come_from_access_and_lists() {
+        let mut user = User::named("alice");
+        assert!(user.may_run("rm", Access::Write) && !user.may_run("kick", Access::Admin));
+        user.read_only = true;
+        assert!(user.may_run("ls", Access::Read) && !user.may_run("rm", Access::Write));
+        user.deny = vec!["ls".into()];
+        assert!(!user.may_run("ls", Access::Read) && user.may_run("stat", Access::Read));
+        user.allow = vec!["ls".into(), "stat".into()];
+        assert!(!user.may_run("ls", Access::Read) && !user.may_run("cat", Access::Read) && user.may_run("stat", Access::Read));
+    }
+
+    #[test]
+    fn names_that_could_be_paths_or_tricks_are_refused() {
+        for name in ["", ".", "..", "a/b", "../a", "A", "-x", "a b", "ä", "a\0", &"a".repeat(33)] {
+            assert!(User::check_name(name).is_err(), "{name:?}");
+        }
+        for name in ["a", "alice", "u-1.b_2", "0"] {
+            assert!(User::check_name(name).is_ok(), "{name:?}");
+        }
+    }
+}

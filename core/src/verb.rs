@@ -1,0 +1,137 @@
+//! A verb: typed where it is written ([`Verb`]), erased where it is found ([`Command`]).
+//!
+//! A whole verb:
+//! ```
+//! use ferry_core::{Access, Context, Reply, Result, Spec, Verb};
+//!
+//! ferry_core::args! {
+//!     /// Prints a text back in capitals.
+//!     pub struct Shout {
+//!         /// Text to print.
+//!         text: String,
+//!         /// Times to print it; 1 when absent.
+//!         times: Option<u32>,
+//!         /// Ends the text with an exclamation mark.
+//!         loud: bool,
+//!     }
+//! }
+//!
+//! impl Verb for Shout {
+//!     const SPEC: Spec = Spec::of::<Self>("shout", Access::Public);
+//!     async fn run(self, _ctx: &mut Context<'_>) -> Result<Reply> {
+//!         let end = if self.loud { "!" } else { "" };
+//!         let line = format!("{}{end}\n", self.text.to_uppercase());
+//!         Ok(Reply::text(line.repeat(self.times.unwrap_or(1).min(100) as usize)))
+//!     }
+//! }
+//!
+//! ferry_core::register!(Shout);
+//! assert!(ferry_core::Registry::linked().unwrap().find("shout").is_some());
+//! ```
+
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+
+use crate::args::Args;
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::reply::Reply;
+use crate::spec::Spec;
+
+/// A verb, as its author writes it: the struct is its arguments.
+pub trait Verb: Args + Sized + 'static {
+    /// What is said about it.
+    const SPEC: Spec;
+
+    /// Does it. Everything it may touch comes through `ctx`; what it returns is the reply.
+    ///
+    /// The call is dropped at its next `.await` when the client cancels or leaves. Long work without an `.await` belongs
+    /// into [`rt::unblock`](crate::rt::unblock).
+    ///
+    /// # Errors
+    /// Whatever the verb says, by kind. A panic is answered as `internal` and costs this request alone.
+    fn run(self, ctx: &mut Context<'_>) -> impl Future<Output = Result<Reply>> + Send;
+
+    /// Proposes values for the argument `arg` of which `word` is typed already. Only asked for arguments marked
+    /// `#[arg(dynamic)]`; proposals that do not start with `word` are left out.
+    ///
+    /// # Errors
+    /// Whatever the verb says; a client shows no proposals then.
+    fn complete(_arg: &str, _word: &str, _ctx: &mut Context<'_>) -> impl Future<Output = Result<Vec<String>>> + Send {
+        async { Ok(Vec::new()) }
+    }
+}
+
+/// A future as the registry's objects return it.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A verb without its type: what the registry holds and dispatch calls. Made by [`register!`](crate::register!).
+pub trait Command: Send + Sync {
+    /// What is said about the verb.
+    fn spec(&self) -> &'static Spec;
+
+    /// Decodes `args`, one MessagePack map that has passed the guard, and runs the verb.
+    fn run<'a>(&self, args: &'a [u8], ctx: &'a mut Context<'_>) -> BoxFuture<'a, Result<Reply>>;
+
+    /// Asks the verb for values of one argument.
+    fn complete<'a>(&self, arg: &'a str, word: &'a str, ctx: &'a mut Context<'_>) -> BoxFuture<'a, Result<Vec<String>>>;
+}
+
+/// Turns a [`Verb`] into a [`Command`]; has no size and no state.
+#[derive(Debug)]
+pub struct Erased<V>(PhantomData<fn() -> V>);
+
+impl<V: Verb> Erased<V> {
+    /// The only value.
+    pub const NEW: Self = Self(PhantomData);
+}
+
+impl<V: Verb> Command for Erased<V> {
+    fn spec(&self) -> &'static Spec {
+        &V::SPEC
+    }
+
+    fn run<'a>(&self, args: &'a [u8], ctx: &'a mut Context<'_>) -> BoxFuture<'a, Result<Reply>> {
+        let verb: Result<V> = rmp_serde::from_slice(args).map_err(|error| {
+            let text = crate::text::escape(error.to_string().as_bytes());
+            Error::bad_request(format!("{}: {text}", V::SPEC.name)).hint(format!("`help {}` shows how it is used", V::SPEC.name))
+        });
+        Box::pin(async move { verb?.run(ctx).await })
+    }
+
+    fn complete<'a>(&self, arg: &'a str, word: &'a str, ctx: &'a mut Context<'_>) -> BoxFuture<'a, Result<Vec<String>>> {
+        Box::pin(V::complete(arg, word, ctx))
+    }
+}
+
+/// One verb's entry in the link-time collection.
+#[doc(hidden)]
+#[derive(Clone, Copy)]
+pub struct Registration {
+    /// The verb.
+    pub command: &'static dyn Command,
+    /// The crate that supplies it.
+    pub krate: &'static str,
+    /// That crate's version.
+    pub version: &'static str,
+    /// Where `register!` stands.
+    pub place: &'static str,
+}
+
+inventory::collect!(Registration);
+
+/// Puts a verb into every binary that links its crate and names it: `use my_verb as _;`.
+#[macro_export]
+macro_rules! register {
+    ($verb:ty) => {
+        $crate::inventory::submit! {
+            $crate::verb::Registration {
+                command: &$crate::verb::Erased::<$verb>::NEW,
+                krate: env!("CARGO_PKG_NAME"),
+                version: env!("CARGO_PKG_VERSION"),
+                place: concat!(file!(), ":", line!()),
+            }
+        }
+    };
+}

@@ -1,0 +1,28 @@
+//! The wire: frames, the guard in front of every control frame, and the messages. Pure code without I/O; the only room of
+//! Ferry that knows bytes. docs/PROTOCOL.md is the law for all of it.
+
+pub mod flow;
+pub mod frame;
+pub mod guard;
+pub mod message;
+
+pub use frame::{Header, Kind};
+pub use guard::Map;
+pub use message::Message;
+
+/// The version of the protocol that both sides must share.
+pub const PROTOCOL: u32 = 1;
+/// The longest payload of a control frame after login, in bytes.
+pub const CONTROL_MAX_BYTES: usize = 64 * 1024;
+/// The longest payload of a control frame before login, in bytes.
+pub const CONTROL_MAX_BYTES_BEFORE_LOGIN: usize = 4 * 1024;
+/// The longest contents of a data frame, in bytes.
+pub const DATA_MAX_BYTES: usize = 1024 * 1024;
+/// How deep MessagePack may be nested; the message itself is depth 1.
+pub const DEPTH_MAX: usize = 16;
+/// The most keys a map may have.
+pub const MAP_MAX_KEYS: usize = 256;
+/// The most requests in flight on one connection.
+pub const REQUESTS_MAX: usize = 64;
+/// How many bytes of a body may be under way before the receiver grants more.
+pub const WINDOW_BYTES: u32 = 2 * 1024 * 1024;
