@@ -1,1 +1,31 @@
-//! Placeholder.
+//! The client of Ferry: connection, transfers, shell, rendering. It knows no remote verb by name: names, arguments and the
+//! way that contents flow come with the catalogue that the server sends at login.
+
+pub mod args;
+pub mod complete;
+pub mod connection;
+pub mod download;
+pub mod exit;
+pub mod expand;
+pub mod local;
+pub mod login;
+pub mod manifest;
+pub mod options;
+pub mod place;
+pub mod program;
+pub mod progress;
+pub mod render;
+pub mod request;
+pub mod run;
+pub mod script;
+pub mod session;
+pub mod shell;
+pub mod table;
+pub mod time;
+pub mod transfer;
+pub mod transport;
+pub mod upload;
+pub mod words;
+
+pub use program::{Input, run_cli, session};
+pub use session::Login;

@@ -191,8 +191,8 @@ impl ArgInfo {
             return match self.kind {
                 ArgKind::Integer => "N".into(),
                 ArgKind::Size => "SIZE".into(),
-                ArgKind::RemotePath | ArgKind::LocalPath => "PATH".into(),
                 _ if self.role == Role::Rename => "NAME".into(),
+                ArgKind::RemotePath | ArgKind::LocalPath => "PATH".into(),
                 _ => "VALUE".into(),
             };
         }

@@ -27,7 +27,8 @@ impl Chunk {
     /// `len` above [`CHUNK_BYTES`] is cut to it.
     pub fn with_len(len: usize) -> Self {
         let len = len.min(CHUNK_BYTES);
-        let buffer = if len > CHUNK_BYTES / 16 {
+        // A small body never holds more than twice what it weighs: flow control counts contents, not buffers.
+        let buffer = if len > CHUNK_BYTES / 2 {
             IDLE.pop().unwrap_or_else(|_| vec![0; HEADROOM_BYTES + CHUNK_BYTES])
         } else {
             vec![0; HEADROOM_BYTES + len]

@@ -68,6 +68,8 @@ pub struct Context<'c> {
     rows: RowBuffer,
     problems: u64,
     begun: bool,
+    /// Whether contents go out chunk by chunk, so that their end is still to be told.
+    sending: bool,
     received: Hasher,
     sent: Hasher,
 }
@@ -84,6 +86,26 @@ struct RowBuffer {
     announced: bool,
     rows: Vec<Vec<Value>>,
     weight: usize,
+    /// Rows that were gathered under earlier columns.
+    earlier: Vec<Rows>,
+}
+
+impl RowBuffer {
+    /// Takes the rows gathered so far as a message, if there is anything to tell.
+    fn take(&mut self) -> Option<Rows> {
+        let (layout, columns) = self.columns?;
+        if self.rows.is_empty() && self.announced {
+            return None;
+        }
+        let columns = (!self.announced).then(|| columns.iter().map(Into::into).collect());
+        (self.announced, self.weight) = (true, 0);
+        Some(Rows {
+            id: 0,
+            columns,
+            layout,
+            rows: std::mem::take(&mut self.rows),
+        })
+    }
 }
 
 impl<'c> Context<'c> {
@@ -105,6 +127,7 @@ impl<'c> Context<'c> {
             rows: RowBuffer::default(),
             problems: 0,
             begun: false,
+            sending: false,
             received: hasher.clone(),
             sent: hasher,
             offer,
@@ -156,7 +179,7 @@ impl<'c> Context<'c> {
     /// # Errors
     /// `not_directory` when `to` must be a folder (`several`, or it ends in `/`) and is something else, `not_found` when it is
     /// nothing.
-    pub async fn target(&self, to: &RemotePath, name: &[u8], several: bool) -> Result<HomePath> {
+    pub async fn target(&mut self, to: &RemotePath, name: &[u8], several: bool) -> Result<HomePath> {
         let place = self.path(to)?;
         match self.home.kind(&place).await? {
             Some(EntryKind::Dir) => place.join(name),
@@ -187,6 +210,8 @@ impl<'c> Context<'c> {
 
     /// Says what the following rows are made of.
     pub fn columns(&mut self, layout: Layout, columns: &'static [Column]) {
+        let earlier = self.rows.take();
+        self.rows.earlier.extend(earlier);
         self.rows.columns = Some((layout, columns));
         self.rows.announced = false;
     }
@@ -213,23 +238,11 @@ impl<'c> Context<'c> {
     /// # Errors
     /// `cancelled` when nobody listens any more.
     pub async fn flush(&mut self) -> Result<()> {
-        let Some((layout, columns)) = self.rows.columns else {
-            return Ok(());
-        };
-        if self.rows.rows.is_empty() && self.rows.announced {
-            return Ok(());
+        let now = self.rows.take();
+        for rows in std::mem::take(&mut self.rows.earlier).into_iter().chain(now) {
+            self.link.emit(Event::Rows(rows)).await?;
         }
-        let columns = (!self.rows.announced).then(|| columns.iter().map(Into::into).collect());
-        let rows = std::mem::take(&mut self.rows.rows);
-        (self.rows.announced, self.rows.weight) = (true, 0);
-        self.link
-            .emit(Event::Rows(Rows {
-                id: 0,
-                columns,
-                layout,
-                rows,
-            }))
-            .await
+        Ok(())
     }
 
     /// Takes the result of one of several things. With `several`, a failure is told as a problem and the request goes on, to
@@ -323,6 +336,7 @@ impl<'c> Context<'c> {
         if !self.begun {
             self.begin(Begin::new(Start::BEGINNING)).await?;
         }
+        self.sending = true;
         self.sent.update(&chunk);
         self.link.emit(Event::Data(chunk)).await
     }
@@ -372,7 +386,7 @@ impl<'c> Context<'c> {
     /// Sends what is left when the verb has ended well; gives the number of problems.
     pub(crate) async fn finish(&mut self) -> Result<u64> {
         self.flush().await?;
-        if self.begun && self.spec.body == Body::Out && self.sent.len_bytes() > 0 {
+        if self.sending {
             let (size, digest): (u64, Digest) = (self.sent.len_bytes(), self.sent.finish());
             self.link.emit(Event::End(End { id: 0, size, digest })).await?;
         }

@@ -10,7 +10,7 @@ use crate::args::ArgKind;
 use crate::context::{Context, Event, Link};
 use crate::error::{Error, ErrorKind, Result};
 use crate::home::GuardedHome;
-use crate::path::{HomePath, RemotePath};
+use crate::path::{HomePath, PATH_MAX_BYTES, RemotePath};
 use crate::registry::Registry;
 use crate::reply::{Column, ColumnKind, Layout, Value};
 use crate::spec::Access;
@@ -71,8 +71,14 @@ async fn run(env: &Env, map: &Map<'_>, link: &mut dyn Link) -> Result<Done> {
     let args = map.raw("args").unwrap_or(NO_ARGS);
     let entry = env.registry.resolve(&request.verb, &env.user)?;
     let cwd = request.cwd.resolve(&HomePath::root())?;
+    let offer = request.body.unwrap_or_default();
+    if offer.expected.is_some_and(|digest| digest.algorithm() != offer.digest) {
+        return Err(Error::bad_request(
+            "the expected digest is of another algorithm than the transfer's",
+        ));
+    }
     let place = (&*env.user, &*env.registry, entry.command.spec());
-    let mut ctx = Context::new(place, env.home.clone(), (cwd, request.body.unwrap_or_default()), link);
+    let mut ctx = Context::new(place, env.home.clone(), (cwd, offer), link);
     let reply = entry.command.run(args, &mut ctx).await?;
     let problems = ctx.finish().await?;
     Ok(Done {
@@ -172,8 +178,13 @@ async fn expand(env: &Env, ask: Expand, link: &mut dyn Link) -> Result<Done> {
         (Vec::new(), cwd)
     }];
     for part in ask.pattern.0.split(|byte| *byte == b'/').filter(|part| !part.is_empty()) {
+        let pattern = crate::line::matcher(part);
         let mut next = Vec::new();
         for (shown, place) in found {
+            // `a/../a/..` comes back to where it was, but what is shown grows.
+            if shown.len() > PATH_MAX_BYTES {
+                return Err(Error::bad_path(format!("{}: leads through too many folders", ask.pattern)));
+            }
             let shown_of = |name: &[u8]| {
                 if shown.is_empty() || shown.ends_with(b"/") {
                     [&shown, name].concat()
@@ -191,16 +202,14 @@ async fn expand(env: &Env, ask: Expand, link: &mut dyn Link) -> Result<Done> {
             };
             let hidden = part.starts_with(b".");
             for entry in entries.iter().filter(|entry| hidden || !entry.name.starts_with(b".")) {
-                if fast_glob::glob_match(part, &entry.name) {
+                if fast_glob::glob_match(&pattern, &entry.name) {
                     next.push((shown_of(&entry.name), place.join(&entry.name)?));
                 }
+                if next.len() > EXPANDED_MAX {
+                    let text = format!("{}: matches more than {EXPANDED_MAX} names", ask.pattern);
+                    return Err(Error::new(ErrorKind::TooLarge, text));
+                }
             }
-        }
-        if next.len() > EXPANDED_MAX {
-            return Err(Error::new(
-                ErrorKind::TooLarge,
-                format!("{}: matches more than {EXPANDED_MAX} names", ask.pattern),
-            ));
         }
         found = next;
     }

@@ -12,103 +12,10 @@ use crate::path::serialize_name;
 use crate::size::ByteSize;
 use crate::text::{did_you_mean, escape};
 
-/// A word of a command line.
-#[derive(Clone, PartialEq, Eq, Default)]
-pub struct Word {
-    /// What it says, quotes removed.
-    pub text: Vec<u8>,
-    /// The pattern it is when a `*`, a `?` or a `[` stands in it unquoted; everything quoted has a backslash in front.
-    pub pattern: Option<Vec<u8>>,
-}
+mod words;
 
-impl fmt::Debug for Word {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", escape(&self.text))
-    }
-}
-
-impl From<&str> for Word {
-    /// A word that is taken literally.
-    fn from(text: &str) -> Self {
-        Self {
-            text: text.into(),
-            pattern: None,
-        }
-    }
-}
-
-impl Word {
-    /// A word that another program has split off already: every `*`, `?` and `[` in it counts.
-    pub fn from_argv(text: Vec<u8>) -> Self {
-        let pattern = text.iter().any(|byte| b"*?[".contains(byte)).then(|| text.clone());
-        Self { text, pattern }
-    }
-
-    /// The word as text for people.
-    pub fn shown(&self) -> String {
-        escape(&self.text)
-    }
-}
-
-/// What stands for an unquoted `*`, `?` or `[` while a line is split: from the private use area, so no line has it.
-const MARKS: [(char, char); 3] = [('*', '\u{f8f0}'), ('?', '\u{f8f1}'), ('[', '\u{f8f2}')];
-
-/// Splits a line as a POSIX shell does (2.2 Quoting, 2.6.5), without expansions. A word that starts with `#` begins a comment.
-///
-/// # Errors
-/// `bad_request` for a quote without its end.
-pub fn split(line: &str) -> Result<Vec<Word>> {
-    // shell_words forgets what was quoted, so pattern characters outside of quotes are marked first.
-    let mut marked = String::with_capacity(line.len());
-    let (mut single, mut double, mut escaped) = (false, false, false);
-    for c in line.chars() {
-        let mark = MARKS.iter().find(|(plain, _)| *plain == c).map(|(_, mark)| *mark);
-        match c {
-            _ if escaped => escaped = false,
-            '\\' if !single => escaped = true,
-            '\'' if !double => single = !single,
-            '"' if !single => double = !double,
-            _ => {
-                if let (Some(mark), false, false) = (mark, single, double) {
-                    marked.push(mark);
-                    continue;
-                }
-            }
-        }
-        marked.push(c);
-    }
-    let words = shell_words::split(&marked).map_err(|_| Error::bad_request("a quote has no end"))?;
-    Ok(words.iter().map(|word| unmark(word)).collect())
-}
-
-fn unmark(word: &str) -> Word {
-    let plain = |c: char| MARKS.iter().find(|(_, mark)| *mark == c).map(|(plain, _)| *plain);
-    let text: String = word.chars().map(|c| plain(c).unwrap_or(c)).collect();
-    let pattern = word.chars().any(|c| plain(c).is_some()).then(|| {
-        let mut pattern = String::new();
-        for c in word.chars() {
-            if plain(c).is_none() && "*?[]{}!\\".contains(c) {
-                pattern.push('\\');
-            }
-            pattern.push(plain(c).unwrap_or(c));
-        }
-        // Inside brackets the closing one and the dash are syntax too: an open bracket frees the rest of its word.
-        if word.contains(MARKS[2].1) {
-            pattern.replace("\\]", "]").replace("\\!", "!")
-        } else {
-            pattern
-        }
-    });
-    Word {
-        text: text.into_bytes(),
-        pattern: pattern.map(String::into_bytes),
-    }
-}
-
-/// Writes a word so that [`split`] reads it back as it is.
-pub fn quote(text: &str) -> String {
-    shell_words::quote(text).into_owned()
-}
+pub(crate) use words::matcher;
+pub use words::{Word, quote, split};
 
 /// A verb's arguments as words, by the place of each argument in the catalogue.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -180,20 +87,30 @@ fn long_option<'w>(verb: &VerbInfo, word: &Word, rest: &mut impl Iterator<Item =
 }
 
 fn short_options<'w>(verb: &VerbInfo, word: &Word, rest: &mut impl Iterator<Item = &'w Word>, call: &mut Call) -> Result<()> {
-    let text = String::from_utf8_lossy(&word.text[1..]).into_owned();
-    let mut chars = text.char_indices();
-    while let Some((at, c)) = chars.next() {
+    let mut rest_of_word = &word.text[1..];
+    while let Some(c) = first_char(rest_of_word) {
         let index = verb.args.iter().position(|arg| arg.short == Some(c));
         let index = index.ok_or_else(|| wrong(verb, format!("unknown option `-{}`", escape(c.to_string().as_bytes()))))?;
+        rest_of_word = &rest_of_word[c.len_utf8()..];
         if verb.args[index].kind == ArgKind::Flag {
             give(verb, index, None, rest, call)?;
             continue;
         }
-        let value = &text[at + c.len_utf8()..];
-        let value = (!value.is_empty()).then(|| Word::from(value));
+        let value = (!rest_of_word.is_empty()).then(|| Word {
+            text: rest_of_word.to_vec(),
+            pattern: None,
+        });
         return give(verb, index, value, rest, call);
     }
+    if !rest_of_word.is_empty() {
+        return Err(wrong(verb, format!("unknown option `-{}`", escape(rest_of_word))));
+    }
     Ok(())
+}
+
+/// The character that some bytes start with; `None` when they are no UTF-8, or none at all.
+fn first_char(bytes: &[u8]) -> Option<char> {
+    bytes.utf8_chunks().next()?.valid().chars().next()
 }
 
 fn give<'w>(
@@ -362,7 +279,6 @@ mod tests {
     use super::*;
     use crate::args::{Args as _, Many};
     use crate::{Access, RemotePath, Spec};
-    use proptest::prelude::*;
 
     crate::args! {
         /// Copies.
@@ -384,7 +300,7 @@ mod tests {
     }
     crate::args! {
         /// Sends.
-        pub struct Send {
+        pub(crate) struct Send {
             /// From.
             local: Vec<String>,
             /// To.
@@ -458,25 +374,28 @@ mod tests {
             (2, RemotePath::from("c"), Some(7), true, false)
         );
         assert_eq!(Copy::ARGS.len(), verb.args.len());
+        let send = VerbInfo::new(&Spec::of::<Send>("send", Access::Write), "test", "1");
+        let bytes = parsed(&send, "a b c").unwrap().encode(&send).unwrap();
+        let Send { local, remote } = rmp_serde::from_slice(&bytes).unwrap();
+        assert_eq!((local, remote), (vec!["a".to_owned(), "b".to_owned()], Some("c".into())));
     }
 
     #[test]
-    fn only_unquoted_stars_are_patterns() {
-        let words = split(r#"*.txt '*.txt' "a?" \*b a'*'? # no"#).unwrap();
-        let patterns: Vec<Option<&str>> = words
-            .iter()
-            .map(|w| w.pattern.as_deref().map(|p| std::str::from_utf8(p).unwrap()))
-            .collect();
-        assert_eq!(patterns, [Some("*.txt"), None, None, None, Some(r"a\*?")]);
-        assert_eq!(words[1].text, b"*.txt");
-    }
-
-    proptest! {
-        #[test]
-        fn a_quoted_word_comes_back_as_it_was(text in "[^\u{f8f0}-\u{f8f2}]{0,20}") {
-            let words = split(&format!("x {}", quote(&text))).unwrap();
-            prop_assert_eq!(words.len(), 2);
-            prop_assert_eq!(&words[1], &Word::from(text.as_str()));
-        }
+    fn a_value_behind_its_letter_keeps_its_bytes() {
+        let verb = copy();
+        let word = |text: &[u8]| Word {
+            text: text.to_vec(),
+            pattern: None,
+        };
+        let call = parse(&verb, &[word(b"a"), word(b"b"), word(b"-rn7")]).unwrap();
+        assert_eq!(
+            (texts(&call, 2), texts(&call, 3)),
+            (vec!["7".to_owned()], vec!["true".to_owned()])
+        );
+        assert_eq!(
+            parse(&verb, &[word(b"a"), word(b"b"), word(b"-n\xff")]).unwrap_err().message,
+            "copy: --times: `\\xff` is not a whole number"
+        );
+        assert!(parse(&verb, &[word(b"a"), word(b"b"), word(b"-r\xff")]).is_err());
     }
 }

@@ -43,12 +43,11 @@ impl RemotePath {
         for name in self.0.split(|byte| *byte == b'/') {
             match name {
                 b"" | b"." => {}
-                b".." => {
-                    path = path
-                        .parent()
-                        .ok_or_else(|| Error::denied(format!("{self}: leads outside your home")).at(self.clone()))?;
+                b".." if path.is_root() => {
+                    return Err(Error::denied(format!("{self}: leads outside your home")).at(self.clone()));
                 }
-                name => path = path.join(name)?,
+                b".." => path.pop(),
+                name => path.push(name)?,
             }
         }
         Ok(path)
@@ -113,13 +112,14 @@ impl HomePath {
 
     /// The folder that holds it; `None` for the home itself.
     pub fn parent(&self) -> Option<Self> {
-        let name = self.name()?;
-        let end = self.0.len() - name.len() - 1;
-        Some(if end == 0 {
-            Self::root()
-        } else {
-            Self(self.0[..end].to_vec())
-        })
+        let end = self.0.len() - self.name()?.len() - 1;
+        Some(Self(self.0[..end.max(1)].to_vec()))
+    }
+
+    /// Goes to the folder that holds it; the home itself stays where it is.
+    fn pop(&mut self) {
+        let slash = self.0.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+        self.0.truncate(slash.max(1));
     }
 
     /// The entry called `name` in this folder.
@@ -127,6 +127,13 @@ impl HomePath {
     /// # Errors
     /// `bad_path` when no entry can have that name: empty, `.`, `..`, with `/` or NUL, or too long.
     pub fn join(&self, name: &[u8]) -> Result<Self> {
+        let mut path = self.clone();
+        path.push(name)?;
+        Ok(path)
+    }
+
+    /// Goes to the entry called `name`. In place, so that a path is resolved in one pass however many names it has.
+    fn push(&mut self, name: &[u8]) -> Result<()> {
         let shown = || escape(name);
         if name.is_empty() || name == b"." || name == b".." || name.contains(&b'/') || name.contains(&0) {
             return Err(Error::bad_path(format!("`{}` cannot be a name", shown())));
@@ -138,18 +145,16 @@ impl HomePath {
                 name.len()
             )));
         }
-        let mut bytes = self.0.clone();
-        if !self.is_root() {
-            bytes.push(b'/');
-        }
-        bytes.extend_from_slice(name);
-        if bytes.len() > PATH_MAX_BYTES {
+        let slash = usize::from(!self.is_root());
+        let len = self.0.len() + slash + name.len();
+        if len > PATH_MAX_BYTES {
             return Err(Error::bad_path(format!(
-                "path of {} bytes; at most {PATH_MAX_BYTES} are possible",
-                bytes.len()
+                "path of {len} bytes; at most {PATH_MAX_BYTES} are possible"
             )));
         }
-        Ok(Self(bytes))
+        self.0.extend_from_slice(&b"/"[..slash]);
+        self.0.extend_from_slice(name);
+        Ok(())
     }
 
     /// Whether `self` is `folder` or lies somewhere below it.

@@ -54,13 +54,14 @@ impl Reply {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Layout {
-    /// One line a row, columns aligned two blanks apart.
-    #[default]
-    Table,
     /// The visible values alone, as many side by side as fit the terminal.
     List,
     /// One line a value, with its name in front.
     Record,
+    /// One line a row, columns aligned two blanks apart. Also what a client makes of a layout it does not know.
+    #[default]
+    #[serde(other)]
+    Table,
 }
 
 /// What the values of a column are; decides how they are shown.

@@ -49,7 +49,7 @@ impl FromStr for ByteSize {
         let scale = 10u128.pow(u32::try_from(fraction.len()).map_err(|_| bad())?);
         let bytes = whole
             .checked_mul(u128::from(factor))
-            .map(|w| w + part * u128::from(factor) / scale);
+            .and_then(|w| w.checked_add(part * u128::from(factor) / scale));
         bytes.and_then(|b| u64::try_from(b).ok()).map(Self).ok_or_else(bad)
     }
 }
@@ -98,6 +98,7 @@ mod tests {
             "10 parsecs",
             "99999999999999999999",
             "99999999999TiB",
+            "340282366920938463463374607431768211.999kB",
             "1e3",
         ] {
             assert!(text.parse::<ByteSize>().is_err(), "{text}");

@@ -42,6 +42,13 @@ pub struct Example {
     pub doc: &'static str,
 }
 
+impl Example {
+    /// The line, and what it does.
+    pub const fn new(line: &'static str, doc: &'static str) -> Self {
+        Self { line, doc }
+    }
+}
+
 /// Everything there is to know about a verb; made from one declaration.
 #[derive(Debug, Clone, Copy)]
 pub struct Spec {

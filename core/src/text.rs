@@ -39,7 +39,7 @@ pub fn escape(bytes: &[u8]) -> String {
 
 /// Line and paragraph separators, zero-width characters and the bidirectional controls of UAX #9 ("Trojan Source").
 fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+    matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{fff9}'..='\u{fffb}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// The candidate nearest to `word`, when it is near enough to be what was meant.
@@ -47,9 +47,12 @@ fn is_invisible(c: char) -> bool {
 /// Near is an optimal-string-alignment distance (Damerau: a swap of neighbours counts one) of at most a third of the
 /// word's length, rounded up.
 pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let limit = word.chars().count().div_ceil(3);
+    let len = word.chars().count();
+    let limit = len.div_ceil(3);
     candidates
         .into_iter()
+        // Lengths that differ by more cannot be near; so a very long word costs nothing.
+        .filter(|candidate| candidate.chars().count().abs_diff(len) <= limit)
         .map(|candidate| (distance(word, candidate), candidate))
         .filter(|(distance, _)| *distance <= limit)
         .min_by_key(|(distance, candidate)| (*distance, candidate.len()))
@@ -88,6 +91,7 @@ mod tests {
         assert_eq!(escape("a\u{202e}gpj.exe".as_bytes()), "a\\u{202e}gpj.exe");
         assert_eq!(escape(b"\xff\\x"), "\\xff\\\\x");
         assert_eq!(escape("\u{9b}31m".as_bytes()), "\\u{9b}31m");
+        assert_eq!(escape("\u{61c}a".as_bytes()), "\\u{61c}a");
     }
 
     #[test]

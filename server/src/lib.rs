@@ -1,1 +1,51 @@
-//! Placeholder.
+//! Ferry's server. It accepts connections, logs users in, and passes requests to dispatch; it knows no verb and no store by
+//! name. A server binary links verbs, names a store and a shell, and calls [`run`].
+
+mod accounts;
+mod admin;
+mod config;
+mod link;
+mod listener;
+mod login;
+mod options;
+mod out;
+mod requests;
+mod server;
+mod session;
+mod trial;
+mod users;
+mod watch;
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use ferry_core::Result;
+use ferry_core::store::Store;
+
+/// What the server does not bring along: where files are kept, and the shell of `ferryd try`.
+#[derive(Clone, Copy)]
+pub struct Parts {
+    /// Opens the store in the data folder.
+    pub store: fn(data: &Path, durability: Durability) -> Result<Arc<dyn Store>>,
+    /// Runs our shell against a server on this machine, logged in; with standard input not a terminal, the lines it
+    /// reads. Gives the exit code.
+    pub shell: fn(address: SocketAddr, user: &str, password: &str) -> i32,
+}
+
+/// When an upload is acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// When it is on the disk.
+    #[default]
+    Strict,
+    /// When the operating system has it; a power cut may lose it.
+    Relaxed,
+}
+
+/// Runs the program on its command line. Gives the exit code; only `main` exits.
+pub fn run(args: impl IntoIterator<Item = OsString>, parts: &Parts) -> u8 {
+    options::run(args, parts)
+}

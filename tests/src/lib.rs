@@ -1,1 +1,285 @@
-//! Placeholder.
+//! Runs the real programs: a server on a free port with a data folder of its own, and clients against it.
+
+use std::ffi::OsStr;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The password of every account made here.
+pub const PASSWORD: &str = "correct horse";
+/// How long anything here may take before it counts as hung.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The folder of the built programs. `cargo test` builds no binaries of other packages, so the first caller does.
+static BINARIES: LazyLock<PathBuf> = LazyLock::new(|| {
+    let test = std::env::current_exe().unwrap_or_default();
+    let folder = test.ancestors().nth(2).map(Path::to_owned).unwrap_or_default();
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "--workspace", "--bins"]);
+    if folder.ends_with("release") {
+        build.arg("--release");
+    }
+    let built = build.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).status();
+    assert!(built.is_ok_and(|status| status.success()), "the programs must build");
+    folder
+});
+
+/// The path of one of our programs.
+pub fn program(name: &str) -> PathBuf {
+    BINARIES.join(name)
+}
+
+/// What a program that ran to its end left.
+#[derive(Debug)]
+pub struct Ran {
+    /// Exit code; -1 when it was ended by a signal.
+    pub code: i32,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+}
+
+impl Ran {
+    /// Takes what a process left.
+    pub fn from_output(output: Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Self { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    /// Fails the test unless the exit code is the one expected.
+    #[track_caller]
+    pub fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.out, self.err);
+        self
+    }
+
+    /// Standard output as one JSON value a line.
+    #[track_caller]
+    pub fn json(&self) -> Vec<Value> {
+        self.out.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+    }
+}
+
+/// Runs a command with input to its end.
+pub fn run_with_input(command: &mut Command, input: &[u8]) -> Ran {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap_or_else(|error| panic!("{error}"));
+    let mut stdin = child.stdin.take();
+    let input = input.to_vec();
+    // Written beside the reading, for a program may answer before it has read all.
+    let writer = std::thread::spawn(move || stdin.as_mut().map(|stdin| stdin.write_all(&input)));
+    let output = child.wait_with_output().unwrap_or_else(|error| panic!("{error}"));
+    let _ = writer.join();
+    Ran::from_output(output)
+}
+
+/// A server of ours that runs.
+pub struct Server {
+    /// Where it listens.
+    pub address: SocketAddr,
+    child: Child,
+    folder: Arc<TempDir>,
+    log: Arc<Mutex<String>>,
+    program: PathBuf,
+}
+
+impl Server {
+    /// Starts `ferryd` on an empty data folder.
+    pub fn start() -> Self {
+        Self::start_program("ferryd", &[])
+    }
+
+    /// Starts a server program with options, on an empty data folder.
+    pub fn start_program(name: &str, options: &[&str]) -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap_or_else(|error| panic!("{error}")));
+        Self::start_in(folder, program(name), options)
+    }
+
+    fn start_in(folder: Arc<TempDir>, program: PathBuf, options: &[&str]) -> Self {
+        let mut command = Command::new(&program);
+        command.args(["serve", "--no-tls", "--listen", "127.0.0.1:0", "--data"]).arg(folder.path().join("data")).args(options);
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap_or_else(|error| panic!("{error}"));
+        let log = Arc::new(Mutex::new(String::new()));
+        if let Some(stderr) = child.stderr.take() {
+            let log = log.clone();
+            std::thread::spawn(move || {
+                for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                    let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+                    log.push_str(&line);
+                    log.push('\n');
+                }
+            });
+        }
+        let mut line = String::new();
+        if let Some(stdout) = child.stdout.take() {
+            let _ = BufReader::new(stdout).read_line(&mut line);
+        }
+        let address = line.strip_prefix("listening on ").and_then(|rest| rest.trim().parse().ok());
+        let said = || log.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let address = address.unwrap_or_else(|| panic!("the server said `{line}` and {}", said()));
+        Self { address, child, folder, log, program }
+    }
+
+    /// What it logged so far.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The data folder.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// A folder for the test's own files.
+    pub fn local(&self) -> PathBuf {
+        let path = self.folder.path().join("local");
+        let _ = std::fs::create_dir(&path);
+        path
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Runs an administrator's command on its data folder.
+    pub fn admin(&self, args: &[&str], input: &str) -> Ran {
+        run_with_input(Command::new(&self.program).args(args).arg("--data").arg(self.data()), input.as_bytes())
+    }
+
+    /// Makes an account while the server runs.
+    #[track_caller]
+    pub fn add_user(&self, name: &str, options: &[&str]) {
+        let args: Vec<&str> = ["user", "add", name, "--password-stdin"].into_iter().chain(options.iter().copied()).collect();
+        self.admin(&args, &format!("{PASSWORD}\n")).expect(0);
+    }
+
+    /// A client command for a user with options, without a verb yet.
+    pub fn client(&self, user: &str, options: &[&str]) -> Command {
+        let mut command = Command::new(program("ferry"));
+        command.env("FERRY_PASSWORD", PASSWORD).env("FERRY_KNOWN_HOSTS", self.folder.path().join("known_hosts")).env("HOME", self.folder.path());
+        command.current_dir(self.local()).args(["--accept-new", "--no-tls"]).args(options).arg(format!("{user}@{}", self.address));
+        command
+    }
+
+    /// Runs one verb as a user.
+    pub fn ferry<S: AsRef<OsStr>>(&self, user: &str, args: &[S]) -> Ran {
+        run_with_input(self.client(user, &[]).args(args), b"")
+    }
+
+    /// Runs one verb as a user with `--json`.
+    pub fn ferry_json<S: AsRef<OsStr>>(&self, user: &str, args: &[S]) -> Ran {
+        run_with_input(self.client(user, &["--json"]).args(args), b"")
+    }
+
+    /// Runs a script as a user.
+    pub fn script(&self, user: &str, script: &str) -> Ran {
+        run_with_input(&mut self.client(user, &["-q", "-b", "-"]), script.as_bytes())
+    }
+
+    /// Tells it to stop and waits; gives its exit code and what it logged.
+    pub fn stop(mut self) -> (i32, String) {
+        self.signal("-TERM");
+        let code = self.wait();
+        (code, self.log())
+    }
+
+    /// Stops it, and starts it again on the same data folder.
+    pub fn restart(self) -> Self {
+        let (folder, program) = (self.folder.clone(), self.program.clone());
+        let (code, log) = self.stop();
+        assert_eq!(code, 0, "{log}");
+        Self::start_in(folder, program, &[])
+    }
+
+    /// Kills it without warning, and starts it again on the same data folder.
+    pub fn kill_and_restart(mut self) -> Self {
+        let _ = self.child.kill();
+        self.wait();
+        Self::start_in(self.folder.clone(), self.program.clone(), &[])
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: &str) {
+        let _ = Command::new("kill").arg(signal).arg(self.child.id().to_string()).status();
+    }
+
+    fn wait(&mut self) -> i32 {
+        let start = Instant::now();
+        loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => return status.code().unwrap_or(-1),
+                _ if start.elapsed() > PATIENCE => panic!("the server does not stop: {}", self.log()),
+                _ => std::thread::sleep(Duration::from_millis(10)),
+            }
+        }
+    }
+
+    /// Its resident memory now, in bytes.
+    pub fn resident_bytes(&self) -> u64 {
+        self.status("VmRSS:")
+    }
+
+    /// The most memory it ever had resident, in bytes.
+    pub fn peak_resident_bytes(&self) -> u64 {
+        self.status("VmHWM:")
+    }
+
+    fn status(&self, key: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default();
+        line.trim().trim_end_matches(" kB").parse::<u64>().map_or(0, |kib| kib * 1024)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Bytes that look random and are the same each time (xorshift64*, Vigna 2016).
+pub fn noise(len: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut bytes = Vec::with_capacity(len + 8);
+    while bytes.len() < len {
+        state ^= state >> 12;
+        state ^= state << 25;
+        state ^= state >> 27;
+        bytes.extend_from_slice(&state.wrapping_mul(0x2545_f491_4f6c_dd1d).to_le_bytes());
+    }
+    bytes.truncate(len);
+    bytes
+}
+
+/// Writes a file of the test; gives its path.
+pub fn write(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
+    let path = folder.join(name);
+    std::fs::write(&path, bytes).unwrap_or_else(|error| panic!("{error}"));
+    path
+}
+
+/// Every file below a folder, relative, sorted.
+pub fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(at) = folders.pop() {
+        for entry in std::fs::read_dir(&at).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() && !path.is_symlink() {
+                folders.push(path);
+            } else if let Ok(path) = path.strip_prefix(folder) {
+                found.push(path.to_owned());
+            }
+        }
+    }
+    found.sort();
+    found
+}

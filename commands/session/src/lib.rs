@@ -1,1 +1,16 @@
-//! Placeholder.
+//! Ferry's verbs about the session: who is logged in, what can be run, which uploads wait to be finished.
+
+mod help;
+mod partials;
+mod whoami;
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_verb_keeps_the_rules() {
+        assert_eq!(
+            ferry_testkit::registry_rules(&ferry_core::Registry::linked().unwrap()),
+            [""; 0]
+        );
+    }
+}

@@ -129,9 +129,15 @@ impl Verifier {
     }
 }
 
-/// Attributes of a message: `r=...,s=...,i=...`. A value may contain `=`.
-fn attribute(text: &str, name: char) -> Option<&str> {
-    text.split(',').find_map(|part| part.strip_prefix(name)?.strip_prefix('='))
+/// The values of a message's attributes, `r=...,s=...`, which stand in the one order that RFC 5802, section 7, gives them. What
+/// follows them is an extension and ignored, except for `m=`: it says that whoever does not know it must refuse.
+fn attributes<'a, const N: usize>(text: &'a str, names: [&str; N]) -> Option<[&'a str; N]> {
+    let mut parts = text.split(',');
+    let mut values = [""; N];
+    for (value, name) in values.iter_mut().zip(names) {
+        *value = parts.next()?.strip_prefix(name)?;
+    }
+    parts.all(|part| !part.starts_with("m=")).then_some(values)
 }
 
 /// RFC 5802, section 5.1: `,` and `=` in names.
@@ -139,17 +145,30 @@ fn escape_name(name: &str) -> String {
     name.replace('=', "=3D").replace(',', "=2C")
 }
 
+/// `None` for an empty name and for a `=` that is no escape.
 fn unescape_name(name: &str) -> Option<String> {
-    let rest = name.replace("=2C", "").replace("=3D", "");
-    (!rest.contains('=')).then(|| name.replace("=2C", ",").replace("=3D", "="))
+    let mut parts = name.split('=');
+    let mut plain = parts.next()?.to_owned();
+    for part in parts {
+        match part.strip_prefix("2C") {
+            Some(rest) => plain.extend([",", rest]),
+            None => plain.extend(["=", part.strip_prefix("3D")?]),
+        }
+    }
+    (!plain.is_empty()).then_some(plain)
 }
 
 /// The client's side, after its first message.
-#[derive(Debug)]
 pub struct Client {
     password: String,
     first_bare: String,
     nonce: String,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Client({})", self.first_bare)
+    }
 }
 
 impl Client {
@@ -182,14 +201,12 @@ impl Client {
     pub fn answer(self, challenge: &[u8]) -> Result<(Finish, Vec<u8>)> {
         let weak = |text: &'static str| Error::new(ErrorKind::LoginRefused, text);
         let challenge = std::str::from_utf8(challenge).map_err(|_| broken())?;
-        let nonce = attribute(challenge, 'r').ok_or_else(broken)?;
+        let [nonce, salt, iterations] = attributes(challenge, ["r=", "s=", "i="]).ok_or_else(broken)?;
         if !nonce.starts_with(&self.nonce) || nonce.len() <= self.nonce.len() {
             return Err(weak("the server's challenge does not belong to this login"));
         }
-        let salt = attribute(challenge, 's')
-            .and_then(|salt| BASE64.decode(salt).ok())
-            .ok_or_else(broken)?;
-        let iterations: u32 = attribute(challenge, 'i').and_then(|i| i.parse().ok()).ok_or_else(broken)?;
+        let salt = BASE64.decode(salt).map_err(|_| broken())?;
+        let iterations: u32 = iterations.parse().map_err(|_| broken())?;
         if !(ITERATIONS_MIN..=ITERATIONS_MAX).contains(&iterations) || salt.len() < 8 {
             return Err(weak("the server asks for a login that is too weak or too slow to be honest"));
         }
@@ -224,8 +241,8 @@ impl Finish {
     pub fn check(&self, message: &[u8]) -> Result<()> {
         let signature = std::str::from_utf8(message)
             .ok()
-            .and_then(|text| attribute(text, 'v'))
-            .and_then(|v| BASE64.decode(v).ok());
+            .and_then(|text| attributes(text, ["v="]))
+            .and_then(|[v]| BASE64.decode(v).ok());
         match signature {
             Some(signature) if is_equal(&signature, self.expected.as_ref()) => Ok(()),
             _ => Err(Error::new(
@@ -248,6 +265,7 @@ fn is_equal(a: &[u8], b: &[u8]) -> bool {
 pub struct ClientFirst {
     /// The account's name, as the client wrote it.
     pub user: String,
+    header: &'static str,
     bare: String,
     nonce: String,
 }
@@ -263,21 +281,16 @@ impl ClientFirst {
             return Err(Error::unsupported("channel binding is not offered"));
         }
         // "y" says that the client could bind and believes that we cannot, which is true.
-        let bare = text
-            .strip_prefix("n,,")
-            .or_else(|| text.strip_prefix("y,,"))
-            .ok_or_else(broken)?;
-        let user = bare
-            .split(',')
-            .next()
-            .and_then(|part| part.strip_prefix("n="))
-            .and_then(unescape_name)
-            .ok_or_else(broken)?;
-        let nonce = attribute(bare, 'r')
-            .filter(|nonce| nonce.len() >= 8 && nonce.bytes().all(|b| b.is_ascii_graphic()))
-            .ok_or_else(broken)?;
+        let header = if text.starts_with("y,,") { "y,," } else { GS2_HEADER };
+        let bare = text.strip_prefix(header).ok_or_else(broken)?;
+        let [user, nonce] = attributes(bare, ["n=", "r="]).ok_or_else(broken)?;
+        let user = unescape_name(user).ok_or_else(broken)?;
+        if nonce.len() < 8 || !nonce.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(broken());
+        }
         Ok(Self {
             user,
+            header,
             bare: bare.to_owned(),
             nonce: nonce.to_owned(),
         })
@@ -288,6 +301,8 @@ impl ClientFirst {
 #[derive(Debug)]
 pub struct Server {
     verifier: Verifier,
+    /// What the client must repeat as `c=`: otherwise somebody on the way changed its first message.
+    header: &'static str,
     first_bare: String,
     challenge: String,
     nonce: String,
@@ -310,6 +325,7 @@ impl Server {
         (
             Self {
                 verifier,
+                header: first.header,
                 first_bare: first.bare.clone(),
                 challenge,
                 nonce,
@@ -321,15 +337,13 @@ impl Server {
     /// Checks the client's proof; gives the server's own.
     ///
     /// # Errors
-    /// `login_refused`, with one text whatever was wrong.
+    /// `login_refused`, with one text whatever was wrong; `bad_request` for what is no answer at all.
     pub fn finish(&self, answer: &[u8]) -> Result<Vec<u8>> {
         let text = std::str::from_utf8(answer).map_err(|_| broken())?;
         let (without_proof, proof) = text.rsplit_once(",p=").ok_or_else(broken)?;
-        let bound = attribute(without_proof, 'c')
-            .and_then(|c| BASE64.decode(c).ok())
-            .ok_or_else(broken)?;
+        let [header, nonce] = attributes(without_proof, ["c=", "r="]).ok_or_else(broken)?;
         let proof = BASE64.decode(proof).map_err(|_| broken())?;
-        if attribute(without_proof, 'r') != Some(&self.nonce) || !(bound == b"n,," || bound == b"y,,") {
+        if nonce != self.nonce || header != BASE64.encode(self.header) {
             return Err(refused());
         }
         let auth_message = format!("{},{},{without_proof}", self.first_bare, self.challenge);
@@ -425,5 +439,64 @@ mod tests {
         let (_, challenge) = Server::start(&ClientFirst::read(&first).unwrap(), Verifier::with("q", b"saltsalt", 4096)).unwrap();
         let (finish, _) = client.answer(&challenge).unwrap();
         assert!(finish.check(b"v=AAAA").is_err() && finish.check(b"").is_err() && finish.check(b"e=unknown-user").is_err());
+    }
+
+    #[test]
+    fn attributes_out_of_order_and_mandatory_extensions_are_refused() {
+        for first in [
+            "n,,m=x,n=user,r=abcdefgh",
+            "n,,n=user,m=x,r=abcdefgh",
+            "n,,n=user,r=abcdefgh,m=x",
+            "n,,n=user,x=1,r=abcdefgh",
+            "n,,r=abcdefgh,n=user",
+            "n,a=root,n=user,r=abcdefgh",
+            "n,,n=,r=abcdefgh",
+            "n,,n=user,r=short",
+            "n=user,r=abcdefgh",
+        ] {
+            assert!(ClientFirst::read(first.as_bytes()).is_err(), "{first}");
+        }
+        assert!(ClientFirst::read(b"n,,n=user,r=abcdefgh,x=1").is_ok());
+        for challenge in [
+            "m=x,r=abcdefghXYZ,s=c2FsdHNhbHQ=,i=4096",
+            "r=abcdefghXYZ,s=c2FsdHNhbHQ=,i=4096,m=x",
+            "s=c2FsdHNhbHQ=,r=abcdefghXYZ,i=4096",
+            "r=abcdefghXYZ,i=4096,s=c2FsdHNhbHQ=",
+        ] {
+            let (client, _) = Client::start_with("u", "p", "abcdefgh".into());
+            assert!(client.answer(challenge.as_bytes()).is_err(), "{challenge}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_unescaped_once_and_only_where_it_was_escaped() {
+        for (wire, want) in [
+            ("al=3Di=2Cce", Some("al=i,ce")),
+            ("=3D2C", Some("=2C")),
+            ("=2C3D", Some(",3D")),
+            ("=3=2CD", None),
+            ("==2C3D", None),
+            ("a=", None),
+            ("a=2c", None),
+            ("", None),
+        ] {
+            assert_eq!(unescape_name(wire).as_deref(), want, "{wire}");
+        }
+    }
+
+    #[test]
+    fn a_first_message_changed_on_the_way_is_refused() {
+        let verifier = Verifier::with("p", b"saltsalt", 4096);
+        let (client, first) = Client::start("u", "p").unwrap();
+        let changed = String::from_utf8(first).unwrap().replacen("n,,", "y,,", 1);
+        let (server, challenge) = Server::start(&ClientFirst::read(changed.as_bytes()).unwrap(), verifier).unwrap();
+        let (_, answer) = client.answer(&challenge).unwrap();
+        assert_eq!(server.finish(&answer).unwrap_err().kind, ErrorKind::LoginRefused);
+    }
+
+    #[test]
+    fn a_password_is_never_shown() {
+        let (client, _) = Client::start("u", "hunter2").unwrap();
+        assert!(!format!("{client:?}").contains("hunter2"));
     }
 }

@@ -2,7 +2,11 @@
 //! verb that does not read its body stops its own sender, never the connection.
 
 use super::WINDOW_BYTES;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
+
+/// The most data frames of one body that may wait to be taken in. A frame costs its receiver some memory however little is in
+/// it; frames of 128 bytes and more fill the window first.
+pub const WAITING_FRAMES_MAX: u32 = WINDOW_BYTES / 128;
 
 /// The receiver's side: counts what came and what was taken in.
 #[derive(Debug)]
@@ -11,6 +15,8 @@ pub struct Receiving {
     open: u64,
     /// Bytes taken in and not granted again yet.
     taken: u32,
+    /// Frames that came and were not taken in yet.
+    waiting: u32,
 }
 
 impl Default for Receiving {
@@ -18,25 +24,32 @@ impl Default for Receiving {
         Self {
             open: WINDOW_BYTES.into(),
             taken: 0,
+            waiting: 0,
         }
     }
 }
 
 impl Receiving {
-    /// Takes note of bytes that came.
+    /// Takes note of a frame, or a part of one, of so many bytes that came. Call [`Self::taken`] once for each.
     ///
     /// # Errors
-    /// `bad_request` when the sender had no right to send them.
+    /// `bad_request` when the sender had no right to send them; `too_large` when it sends crumbs faster than they are taken in.
     pub fn arrived(&mut self, bytes: usize) -> Result<()> {
         self.open = self
             .open
             .checked_sub(bytes as u64)
             .ok_or_else(|| Error::bad_request("more data than was granted"))?;
+        if self.waiting == WAITING_FRAMES_MAX {
+            let text = format!("more than {WAITING_FRAMES_MAX} small data frames of one body are waiting");
+            return Err(Error::new(ErrorKind::TooLarge, text));
+        }
+        self.waiting += 1;
         Ok(())
     }
 
     /// Takes note of bytes that were taken in; gives the grant to send, once it is worth a frame: half a window.
     pub fn taken(&mut self, bytes: usize) -> Option<u32> {
+        self.waiting = self.waiting.saturating_sub(1);
         self.taken = self.taken.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
         if self.taken < WINDOW_BYTES / 2 {
             return None;
@@ -97,6 +110,20 @@ mod tests {
             if let Some(grant) = receiving.taken(bytes) {
                 sending.granted(grant).unwrap();
             }
+        }
+    }
+
+    #[test]
+    fn crumbs_cannot_fill_the_memory_of_a_receiver_that_is_slow() {
+        let mut receiving = Receiving::default();
+        for _ in 0..WAITING_FRAMES_MAX {
+            receiving.arrived(1).unwrap();
+        }
+        assert_eq!(receiving.arrived(1).unwrap_err().kind, ErrorKind::TooLarge);
+        receiving = Receiving::default();
+        for _ in 0..2 * WAITING_FRAMES_MAX {
+            receiving.arrived(1).unwrap();
+            receiving.taken(1);
         }
     }
 

@@ -95,7 +95,7 @@ impl<'a> Scan<'a> {
             0xcd | 0xd1 => 2,
             0xca | 0xce | 0xd2 => 4,
             0xcb | 0xcf | 0xd3 => 8,
-            0xd9 | 0xda | 0xdb => {
+            0xd9..=0xdb => {
                 let len = self.number(1 << (byte - 0xd9))?;
                 return self.text(len).map(|_| Item::Leaf);
             }
@@ -103,7 +103,8 @@ impl<'a> Scan<'a> {
             0xdd => return Ok(Item::Array(self.number(4)?)),
             0xde => return Ok(Item::Map(self.number(2)?)),
             0xdf => return Ok(Item::Map(self.number(4)?)),
-            0xc1 | 0xc7..=0xc9 | 0xd4..=0xd8 => return Err(Error::bad_request("extension types are not used here")),
+            0xc1 => return Err(Error::bad_request("0xc1 is no value")),
+            0xc7..=0xc9 | 0xd4..=0xd8 => return Err(Error::bad_request("extension types are not used here")),
         };
         self.take(skip)?;
         Ok(Item::Leaf)
@@ -170,7 +171,7 @@ impl<'a> Scan<'a> {
         let byte = self.take(1)?[0];
         let len = match byte {
             0xa0..=0xbf => usize::from(byte & 0x1f),
-            0xd9 | 0xda | 0xdb => self.number(1 << (byte - 0xd9))?,
+            0xd9..=0xdb => self.number(1 << (byte - 0xd9))?,
             _ => return Err(Error::bad_request("a key that is no string")),
         };
         self.text(len)

@@ -8,9 +8,10 @@ use super::frame::{HEADER_BYTES, Header, Kind};
 use super::guard::Map;
 use super::{CONTROL_MAX_BYTES, DATA_MAX_BYTES, DEPTH_MAX, PROTOCOL, REQUESTS_MAX, WINDOW_BYTES};
 use crate::catalog::VerbInfo;
+use crate::chunk::CHUNK_BYTES;
 use crate::digest::{Algorithm, Digest};
 use crate::error::{Error, ErrorKind, Result};
-use crate::path::RemotePath;
+use crate::path::{PATH_MAX_BYTES, RemotePath};
 use crate::reply::{Column, ColumnKind, Layout, Value};
 use crate::store::{FileInfo, Held, Start, Version};
 
@@ -28,7 +29,8 @@ pub trait Message: Serialize + DeserializeOwned {
         reader.set_max_depth(DEPTH_MAX + 1);
         Self::deserialize(&mut reader).map_err(|error| {
             let text = crate::text::escape(error.to_string().as_bytes());
-            Error::bad_request(format!("{:?} message: {text}", Self::KIND))
+            // It may quote all of the message.
+            Error::bad_request(format!("{:?} message: {}", Self::KIND, cut(&text)))
         })
     }
 
@@ -118,6 +120,19 @@ impl Hello {
             let feature = crate::text::escape(feature.as_bytes());
             return Err(Error::unsupported(format!(
                 "the other side requires `{feature}`, which this one cannot do"
+            )));
+        }
+        let Limits {
+            control,
+            data,
+            depth,
+            requests,
+            window,
+        } = self.limits;
+        let least = Limits::default();
+        if control < least.control || (data as usize) < CHUNK_BYTES || depth < least.depth || requests == 0 || window == 0 {
+            return Err(Error::unsupported(format!(
+                "the other side takes less than protocol {PROTOCOL} asks for"
             )));
         }
         Ok(())
@@ -424,6 +439,17 @@ pub struct Rows {
     pub rows: Vec<Vec<Value>>,
 }
 
+/// The longest message and the longest hint of a failure, in bytes: both fit into a frame before login.
+const FAILURE_TEXT_MAX_BYTES: usize = 1024;
+
+/// The beginning of a text that is too long for a failure, which may quote what a peer sent.
+fn cut(text: &str) -> String {
+    if text.len() <= FAILURE_TEXT_MAX_BYTES {
+        return text.to_owned();
+    }
+    format!("{}...", &text[..text.floor_char_boundary(FAILURE_TEXT_MAX_BYTES - 3)])
+}
+
 macro_rules! failures {
     ($($(#[$doc:meta])* $name:ident),+) => {$(
         $(#[$doc])*
@@ -447,14 +473,17 @@ macro_rules! failures {
 
         impl $name {
             /// What the peer is told of an error: everything but its source.
+            ///
+            /// It always fits into a frame: long texts are cut, and a path too long to be one is left out.
             pub fn new(id: u32, error: &Error) -> Self {
+                let fits = |path: &&RemotePath| path.0.len() <= PATH_MAX_BYTES;
                 Self {
                     id,
                     code: error.kind.code(),
                     kind: error.kind,
-                    message: error.message.to_string(),
-                    hint: error.hint.as_ref().map(ToString::to_string),
-                    path: error.path.clone(),
+                    message: cut(&error.message),
+                    hint: error.hint.as_deref().map(cut),
+                    path: error.path.as_ref().filter(fits).cloned(),
                 }
             }
 
@@ -594,11 +623,48 @@ mod tests {
     }
 
     #[test]
+    fn an_error_about_a_message_does_not_repeat_all_of_it() {
+        let verb = "\u{1}".repeat(60_000);
+        let bytes = rmp_serde::to_vec_named(&std::collections::BTreeMap::from([("id", &verb)])).unwrap();
+        let error = Cancel::decode(&Map::check(&bytes).unwrap()).unwrap_err();
+        assert!(error.message.len() < 2 * FAILURE_TEXT_MAX_BYTES, "{}", error.message.len());
+    }
+
+    #[test]
+    fn a_failure_fits_into_a_frame_whatever_it_quotes() {
+        let path = RemotePath("\u{1}é".repeat(20_000).into_bytes());
+        let error = path.resolve(&crate::HomePath::root()).unwrap_err();
+        let error = error.hint("x".repeat(100_000)).at(path);
+        let mut out = Vec::new();
+        Fail::new(1, &error).encode(&mut out).unwrap();
+        assert!(out.len() <= crate::wire::CONTROL_MAX_BYTES_BEFORE_LOGIN, "{}", out.len());
+    }
+
+    #[test]
     fn a_hello_that_requires_the_unknown_is_refused() {
         let mut hello = Hello::new("test");
         assert!(hello.check().is_ok());
         hello.required.push("telepathy".into());
         assert_eq!(hello.check().unwrap_err().kind, ErrorKind::Unsupported);
+        for narrow in [
+            Limits {
+                window: 0,
+                ..Limits::default()
+            },
+            Limits {
+                control: 1,
+                ..Limits::default()
+            },
+        ] {
+            assert!(
+                Hello {
+                    limits: narrow,
+                    ..Hello::new("test")
+                }
+                .check()
+                .is_err()
+            );
+        }
         hello = Hello {
             proto: 2,
             ..Hello::new("test")

@@ -1,9 +1,10 @@
-//! The wire: frames, the guard in front of every control frame, and the messages. Pure code without I/O; the only room of
-//! Ferry that knows bytes. docs/PROTOCOL.md is the law for all of it.
+//! The wire: frames, the guard in front of every control frame, and the messages. Pure code but for [`io`], which moves whole
+//! frames over any stream; the only room of Ferry that knows bytes. docs/PROTOCOL.md is the law for all of it.
 
 pub mod flow;
 pub mod frame;
 pub mod guard;
+pub mod io;
 pub mod message;
 
 pub use frame::{Header, Kind};

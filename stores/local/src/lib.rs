@@ -1,1 +1,185 @@
-//! Placeholder.
+//! Homes on a local Linux file system: the jail of the kernel, staging, atomic and durable commits, a ledger for the quota.
+//!
+//! Under the data folder, three folders of the server alone:
+//! - `homes/USER`: the home, nothing else in it;
+//! - `staging/USER`: bytes of unfinished uploads, outside every home but on the same file system;
+//! - `ledger/USER`: what the home uses, there only while it is right.
+//!
+//! One process at a time may have a data folder open.
+
+mod books;
+mod claim;
+mod home;
+mod jail;
+mod ledger;
+mod listing;
+mod source;
+mod staging;
+mod upload;
+mod writer;
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use async_lock::OnceCell;
+use ferry_core::store::{Home, Store};
+use ferry_core::verb::BoxFuture;
+use ferry_core::{Error, Result, User, rt};
+use rustix::fs::{CWD, Mode, OFlags, fsync, mkdirat, open};
+use rustix::io::Errno;
+
+use crate::books::Books;
+use crate::home::{Inner, LocalHome};
+use crate::jail::{Jail, open_beneath, open_folder};
+use crate::ledger::Ledger;
+use crate::staging::Staging;
+
+/// When an upload is acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// When it will outlive a power cut: file and folder are flushed first.
+    #[default]
+    Strict,
+    /// When the kernel has it: it outlives a crash of the server, not one of the machine.
+    Relaxed,
+}
+
+/// How a [`LocalStore`] works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Options {
+    /// When an upload is acknowledged.
+    pub durability: Durability,
+}
+
+/// Homes on a local file system.
+#[derive(Debug)]
+pub struct LocalStore {
+    folders: Arc<Folders>,
+    options: Options,
+    /// One for each user who was ever asked for; kept, so that a user has one ledger.
+    homes: Mutex<HashMap<String, Arc<OnceCell<LocalHome>>>>,
+}
+
+#[derive(Debug)]
+struct Folders {
+    homes: OwnedFd,
+    staging: OwnedFd,
+    ledger: Arc<OwnedFd>,
+}
+
+impl LocalStore {
+    /// Opens the folder `data`, and makes what is missing of it. Blocks for a moment.
+    ///
+    /// # Errors
+    /// `unsupported` when the kernel cannot confine homes (openat2(2), Linux 5.6); what the file system says otherwise.
+    pub fn open(data: &Path, options: Options) -> Result<Self> {
+        let shown = data.display();
+        let failed = |errno: Errno| Error::from_io(format_args!("data folder {shown}"), errno.into());
+        match mkdirat(CWD, data, Mode::RWXU) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(errno) => return Err(failed(errno)),
+        }
+        let data = open(data, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
+        match open_beneath(&data, b".", OFlags::PATH | OFlags::DIRECTORY, Mode::empty()) {
+            Err(Errno::NOSYS | Errno::PERM) => {
+                let text = "this system cannot confine homes: openat2 is missing";
+                return Err(
+                    Error::unsupported(text).hint("use Linux 5.6 or later, and a container runtime that lets openat2 through")
+                );
+            }
+            probe => drop(probe.map_err(failed)?),
+        }
+        let folder = |name: &str| make_folder(&data, name).map_err(failed);
+        let folders = Folders {
+            homes: folder("homes")?,
+            staging: folder("staging")?,
+            ledger: Arc::new(folder("ledger")?),
+        };
+        fsync(&data).map_err(failed)?;
+        Ok(Self {
+            folders: Arc::new(folders),
+            options,
+            homes: Mutex::default(),
+        })
+    }
+}
+
+impl Store for LocalStore {
+    fn home<'a>(&'a self, user: &'a str, limit: Option<u64>) -> BoxFuture<'a, Result<Arc<dyn Home>>> {
+        Box::pin(async move {
+            User::check_name(user)?;
+            let cell = lock(&self.homes).entry(user.to_owned()).or_default().clone();
+            let open = || {
+                let (folders, options, user) = (self.folders.clone(), self.options, user.to_owned());
+                rt::unblock(move || open_home(&folders, options, &user))
+            };
+            let home = cell.get_or_try_init(open).await?;
+            lock(&home.0.books).usage.limit = limit;
+            Ok(Arc::new(home.clone()) as Arc<dyn Home>)
+        })
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<()>> {
+        let cells: Vec<_> = lock(&self.homes).values().cloned().collect();
+        Box::pin(rt::unblock(move || {
+            let homes = cells.iter().filter_map(|cell| cell.get());
+            // Every home is tried; the first failure is told.
+            homes.map(|home| home.0.close()).fold(Ok(()), Result::and)
+        }))
+    }
+}
+
+/// Opens one home: counts it when its ledger is not right, and finds its unfinished uploads.
+fn open_home(folders: &Folders, options: Options, user: &str) -> Result<LocalHome> {
+    let failed = |errno: Errno| Error::from_io(format_args!("home of {user}"), errno.into());
+    drop(make_folder(&folders.homes, user).map_err(failed)?);
+    drop(make_folder(&folders.staging, user).map_err(failed)?);
+    fsync(&folders.homes).map_err(failed)?;
+    let jail = Jail::open(&folders.homes, user).map_err(failed)?;
+    let staging = Staging::open(&folders.staging, user).map_err(failed)?;
+    if jail.device().map_err(failed)? != staging.device().map_err(failed)? {
+        return Err(
+            Error::unsupported(format!("home of {user}: lies on another file system than its staging folder"))
+                .hint("keep `homes` and `staging` on one file system: a file is published by renaming it"),
+        );
+    }
+    let (ledger, used) = Ledger::open(folders.ledger.clone(), user);
+    let mut books = Books::default();
+    books.usage.used = match used {
+        Some(used) => used,
+        None => ledger::recount(&jail).map_err(failed)?,
+    };
+    for tracked in staging.load(now()).map_err(failed)? {
+        books.adopt(tracked);
+    }
+    Ok(LocalHome(Arc::new(Inner {
+        jail,
+        staging,
+        durability: options.durability,
+        ledger: Mutex::new(ledger),
+        books: Mutex::new(books),
+        progress: Condvar::new(),
+    })))
+}
+
+/// Opens a folder of the server's own, made when it is not there yet.
+fn make_folder(parent: impl AsFd, name: &str) -> Result<OwnedFd, Errno> {
+    match mkdirat(parent.as_fd(), name, Mode::RWXU) {
+        Ok(()) | Err(Errno::EXIST) => open_folder(parent, name.as_bytes()),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Takes a lock. A thread that panicked while it held one left whole values behind: all changes under a lock are single steps.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The present time, in nanoseconds since 1970-01-01 UTC.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}

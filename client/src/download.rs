@@ -1,0 +1,362 @@
+//! Verbs whose contents are saved here: one request a source, into a part beside the target that gets its name once it is
+//! proven, resumed when the server still has the same bytes. Folders come as a list, whose files are then asked for one by one.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use ferry_core::line::{Call, Word};
+use ferry_core::store::{CODE_PRESENT, CODE_RESUME, CODE_START};
+use ferry_core::wire::message::{Begin, Done, End, Offer};
+use ferry_core::{Digest, Error, ErrorKind, VerbInfo, rt};
+
+use crate::args::{Role, is_given, literal, set, word_of, words_of};
+use crate::connection::{Connection, Event};
+use crate::exit::{Failure, Result};
+use crate::local::{self, New, Part, PartWriter, shown};
+use crate::manifest::{Entry, Manifest};
+use crate::place;
+use crate::progress::Meter;
+use crate::request::Request;
+use crate::session::Session;
+use crate::transfer::{Items, Outcome, Pace, tell};
+
+/// One download's surroundings.
+struct Download<'d> {
+    session: &'d Session,
+    connection: &'d Connection,
+    verb: &'d VerbInfo,
+    no_clobber: bool,
+    checksum: bool,
+}
+
+/// How a request for contents was answered.
+enum Answer {
+    /// By contents.
+    Contents(Request, Begin),
+    /// By the list of a folder.
+    Folder(Manifest),
+}
+
+/// Runs a verb whose contents are saved here.
+///
+/// # Errors
+/// Why it did not end well; exit code 11 when some of several sources failed.
+pub async fn run(session: &Session, connection: &Connection, verb: &VerbInfo, call: &Call) -> Result<()> {
+    let download = Download {
+        session,
+        connection,
+        verb,
+        no_clobber: is_given(verb, call, Role::NoClobber),
+        checksum: is_given(verb, call, Role::Checksum),
+    };
+    let sources = words_of(verb, call, Role::Source);
+    let several = sources.len() > 1;
+    let rename = word_of(verb, call, Role::Rename).map(|word| word.text.clone());
+    if several && rename.is_some() {
+        return Err(Error::bad_request(format!("{}: one name for {} sources", verb.name, sources.len())).into());
+    }
+    let to = word_of(verb, call, Role::Target).map(|word| word.text.clone());
+    // What is the client's business alone is not sent.
+    let mut call = call.clone();
+    set(verb, &mut call, Role::Target, Vec::new());
+    set(verb, &mut call, Role::Rename, Vec::new());
+    let mut items = Items::new(several);
+    for word in sources {
+        set(verb, &mut call, Role::Source, vec![literal(word.text.clone())]);
+        let result = match rename.as_deref() {
+            Some(b"-") => download.print(&call, word).await,
+            rename => match download.target(word, to.as_deref(), rename, several) {
+                Ok(target) => download.save(&call, word, &target, &mut items).await,
+                Err(failure) => Err(failure),
+            },
+        };
+        items.take(session, result)?;
+    }
+    items.end()
+}
+
+impl Download<'_> {
+    fn target(&self, word: &Word, to: Option<&[u8]>, rename: Option<&[u8]>, several: bool) -> Result<PathBuf> {
+        let rename: Option<OsString> = rename.map(place::name).transpose()?;
+        let own = match &rename {
+            Some(name) => name.clone(),
+            None => place::remote_name(&word.text, &self.session.cwd)?,
+        };
+        place::target(&self.session.local, to, rename.as_deref(), &own, several)
+    }
+
+    async fn ask(&self, call: &Call, held: Option<(u64, Digest)>) -> Result<Answer> {
+        let offer = Offer {
+            digest: self.session.settings.digest,
+            offset: held.map(|(offset, _)| offset),
+            prefix: held.map(|(_, prefix)| prefix),
+            ..Offer::default()
+        };
+        let mut request = Request::start(self.connection, self.verb, call, &self.session.cwd, Some(offer)).await?;
+        let mut manifest = Manifest::default();
+        let mut is_folder = false;
+        loop {
+            match request.next().await? {
+                Event::Begin(begin) if !is_folder => return Ok(Answer::Contents(request, begin)),
+                Event::Rows(rows) => {
+                    is_folder = true;
+                    manifest.add(rows)?;
+                }
+                Event::Done(_) => return Ok(Answer::Folder(manifest)),
+                Event::Problem(error) => self.session.output.error(&error)?,
+                Event::Progress(_) => {}
+                other => return Err(Failure::unexpected(&format!("{other:?}"))),
+            }
+        }
+    }
+
+    /// Writes contents to standard output, and proves them when they are through.
+    async fn print(&self, call: &Call, word: &Word) -> Result<()> {
+        let Answer::Contents(mut request, begin) = self.ask(call, None).await? else {
+            return Err(Error::new(ErrorKind::IsDirectory, format!("{}: is a folder", word.shown())).into());
+        };
+        if begin.code != CODE_START {
+            return Err(Failure::unexpected("contents that do not start at their beginning"));
+        }
+        let mut hasher = self.session.settings.digest.hasher();
+        let mut pace = Pace::new(self.session.settings.limit_rate);
+        loop {
+            match request.next().await? {
+                Event::Data(chunk) => {
+                    hasher.update(&chunk);
+                    self.session.output.contents(&chunk)?;
+                    request.taken(chunk.len()).await?;
+                    pace.keep(chunk.len()).await;
+                }
+                Event::End(end) => {
+                    ferry_core::context::check_end(&end, hasher.len_bytes(), hasher.finish())?;
+                    return request.done().await.map(drop);
+                }
+                Event::Done(_) => return Err(Failure::unexpected("contents without an end")),
+                _ => {}
+            }
+        }
+    }
+
+    /// Saves one source that the user named: a file, or a folder with all that is in it.
+    async fn save(&self, call: &Call, word: &Word, target: &Path, items: &mut Items) -> Result<()> {
+        self.check_clobber(target).await?;
+        let (part, held) = self.part(target).await?;
+        let answer = self.ask(call, held).await;
+        let answer = match (answer, part.len_bytes()) {
+            // Nothing came, so an empty part says nothing.
+            (Err(failure), 0) => {
+                part.discard();
+                return Err(failure);
+            }
+            (answer, _) => answer?,
+        };
+        match answer {
+            Answer::Contents(request, begin) => self.contents(call, (request, begin), part, target).await,
+            Answer::Folder(manifest) => {
+                part.discard();
+                items.are_several();
+                self.tree(call, word, manifest, target, items).await
+            }
+        }
+    }
+
+    async fn check_clobber(&self, target: &Path) -> Result<()> {
+        if !self.no_clobber {
+            return Ok(());
+        }
+        let place = target.to_owned();
+        match rt::unblock(move || local::look(&place)).await? {
+            Some((_, false)) => Err(Error::exists(format!("{}: already there", shown(target))).into()),
+            _ => Ok(()),
+        }
+    }
+
+    async fn part(&self, target: &Path) -> Result<(Part, Option<(u64, Digest)>)> {
+        let (place, algorithm) = (target.to_owned(), self.session.settings.digest);
+        let part = rt::unblock(move || Part::open(&place, algorithm)).await?;
+        let held = part.prefix().map(|prefix| (part.len_bytes(), prefix));
+        Ok((part, held))
+    }
+
+    /// Takes contents that have begun.
+    async fn contents(&self, call: &Call, (request, begin): (Request, Begin), part: Part, target: &Path) -> Result<()> {
+        let held = part.len_bytes();
+        if held == 0 && begin.code == CODE_START && self.may_be_same(target, &begin).await? {
+            // A file of that size is there: whether it is the same is for its digest to say.
+            let place = target.to_owned();
+            let have = rt::unblock(move || local::digest_of(&place)).await?;
+            drop(request);
+            let Answer::Contents(request, begin) = self.ask(call, Some(have)).await? else {
+                return Err(Failure::unexpected("a folder where a file was"));
+            };
+            if begin.code == CODE_PRESENT && begin.offset == have.0 {
+                part.discard();
+                return self.present(request, &begin, target).await;
+            }
+            let begin_again = if begin.code == CODE_START {
+                Some((request, begin))
+            } else {
+                None
+            };
+            let Some((request, begin)) = begin_again else {
+                return Err(
+                    Error::new(ErrorKind::Changed, "the file changed while it was being looked at")
+                        .hint("try again")
+                        .into(),
+                );
+            };
+            return self.receive(request, begin, part, target).await;
+        }
+        self.receive(request, begin, part, target).await
+    }
+
+    async fn may_be_same(&self, target: &Path, begin: &Begin) -> Result<bool> {
+        let (place, size) = (target.to_owned(), begin.size);
+        let found = rt::unblock(move || local::look(&place)).await?;
+        Ok(found.is_some_and(|(meta, is_folder)| !is_folder && meta.size > 0 && Some(meta.size) == size))
+    }
+
+    /// The same bytes are here already.
+    async fn present(&self, mut request: Request, begin: &Begin, target: &Path) -> Result<()> {
+        let mut meter = Meter::transfer(self.session, &self.short(target), begin.size);
+        meter.open(begin.path.as_ref(), begin.size, begin.code, begin.offset)?;
+        let (end, _) = rest(&mut request).await?;
+        meter.finish();
+        self.told(begin, &end, 0, target)
+    }
+
+    /// Takes contents into the part and publishes it.
+    async fn receive(&self, mut request: Request, begin: Begin, part: Part, target: &Path) -> Result<()> {
+        let held = part.len_bytes();
+        let offset = match begin.code {
+            CODE_START if begin.offset == 0 => 0,
+            CODE_RESUME | CODE_PRESENT if begin.offset == held && begin.prefix.is_none_or(|p| Some(p) == part.prefix()) => held,
+            code => return Err(Failure::unexpected(&format!("code {code} at {}", begin.offset))),
+        };
+        let session = self.session;
+        let mut meter = Meter::transfer(session, &self.short(target), begin.size);
+        meter.open(begin.path.as_ref(), begin.size, begin.code, offset)?;
+        let mut pace = Pace::new(session.settings.limit_rate);
+        let mut writer = PartWriter::new(part, session.settings.digest, offset < held);
+        let mut received = 0u64;
+        let end = loop {
+            match request.next().await? {
+                Event::Data(chunk) => {
+                    let len = chunk.len();
+                    received += len as u64;
+                    // Announced by the server itself: more than that is no honest file.
+                    if begin.size.is_some_and(|size| offset.saturating_add(received) > size) {
+                        writer.finish().await?.discard();
+                        return Err(Error::new(ErrorKind::DigestMismatch, "more contents than were announced").into());
+                    }
+                    writer = writer.write(chunk).await?;
+                    request.taken(len).await?;
+                    meter.add(len)?;
+                    pace.keep(len).await;
+                }
+                Event::End(end) => break end,
+                Event::Done(_) => return Err(Failure::unexpected("contents without an end")),
+                Event::Problem(error) => session.output.error(&error)?,
+                _ => {}
+            }
+        };
+        let part = writer.finish().await?;
+        let new = New {
+            modified: begin.modified,
+            executable: begin.executable,
+        };
+        let (place, no_clobber, proof) = (target.to_owned(), self.no_clobber, end.clone());
+        rt::unblock(move || part.publish(&place, &proof, new, no_clobber)).await?;
+        request.done().await?;
+        meter.finish();
+        self.told(&begin, &end, received, target)
+    }
+
+    /// A local place as the user would write it.
+    fn short(&self, place: &Path) -> String {
+        shown(place.strip_prefix(&self.session.local).unwrap_or(place))
+    }
+
+    fn told(&self, begin: &Begin, end: &End, received: u64, target: &Path) -> Result<()> {
+        let outcome = Outcome {
+            path: begin.path.clone(),
+            size: end.size,
+            digest: end.digest,
+            sent: received,
+            is_download: true,
+            verified: true,
+            name: self.short(target),
+        };
+        tell(self.session, &outcome)
+    }
+
+    /// Makes a folder like the server's and fetches its files.
+    async fn tree(&self, call: &Call, word: &Word, manifest: Manifest, target: &Path, items: &mut Items) -> Result<()> {
+        let place = target.to_owned();
+        rt::unblock(move || local::make_folder(&place)).await?;
+        let mut call = call.clone();
+        set(self.verb, &mut call, Role::Recurse, Vec::new());
+        for entry in manifest.into_entries() {
+            let result = self.entry(&mut call, word, &entry, target).await;
+            items.take(self.session, result)?;
+        }
+        Ok(())
+    }
+
+    async fn entry(&self, call: &mut Call, top: &Word, entry: &Entry, target: &Path) -> Result<()> {
+        let place = place::below(target, &entry.path)?;
+        let shown = || ferry_core::text::escape(&entry.path);
+        match entry.kind.as_str() {
+            "dir" => return rt::unblock(move || local::make_folder(&place)).await,
+            "file" => {}
+            kind => {
+                let kind = ferry_core::text::escape(kind.as_bytes());
+                return Err(Error::unsupported(format!("{}: is a {kind}; only files and folders are fetched", shown())).into());
+            }
+        }
+        if !self.checksum {
+            let there = place.clone();
+            let found = rt::unblock(move || local::look(&there)).await?;
+            if let Some((meta, false)) = found
+                && (meta.size, Some(meta.modified)) == (entry.size, entry.modified)
+            {
+                return Ok(());
+            }
+        }
+        let slash: &[u8] = if top.text.ends_with(b"/") { b"" } else { b"/" };
+        let path = [&top.text, slash, &entry.path].concat();
+        set(self.verb, call, Role::Source, vec![literal(path)]);
+        self.check_clobber(&place).await?;
+        let (part, held) = self.part(&place).await?;
+        match self.ask(call, held).await {
+            Ok(Answer::Contents(request, begin)) => self.contents(call, (request, begin), part, &place).await,
+            Ok(Answer::Folder(_)) => {
+                part.discard();
+                Err(Error::new(ErrorKind::IsDirectory, format!("{}: became a folder", shown())).into())
+            }
+            Err(failure) => {
+                if part.len_bytes() == 0 {
+                    part.discard();
+                }
+                Err(failure)
+            }
+        }
+    }
+}
+
+/// The end of contents of which nothing more is wanted.
+async fn rest(request: &mut Request) -> Result<(End, Done)> {
+    let mut end = None;
+    loop {
+        match request.next().await? {
+            Event::End(told) => end = Some(told),
+            Event::Done(done) => {
+                let end = end.ok_or_else(|| Failure::unexpected("contents without an end"))?;
+                return Ok((end, done));
+            }
+            Event::Data(_) => return Err(Failure::unexpected("contents that are here already")),
+            _ => {}
+        }
+    }
+}

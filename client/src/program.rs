@@ -1,0 +1,194 @@
+//! The whole program: options, password, what is to be run, and the exit code.
+
+use std::ffi::OsString;
+use std::io::{self, BufRead, IsTerminal as _};
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::Path;
+
+use clap::Parser as _;
+use ferry_core::line::Word;
+use ferry_core::{Error, rt};
+
+use crate::exit::{Exit, Failure, Result};
+use crate::login::Credentials;
+use crate::options::{Options, Target};
+use crate::render::Output;
+use crate::run::{self, From};
+use crate::script::{self, Lines};
+use crate::session::{Interrupts, Login, Session, Settings};
+use crate::shell;
+
+/// The longest password, in bytes.
+const PASSWORD_MAX_BYTES: u64 = 1024;
+
+/// Where the lines of a session come from.
+pub enum Input {
+    /// A script, up to its first failure.
+    Script(Box<dyn BufRead + Send>),
+    /// The user, at a terminal.
+    Shell,
+}
+
+impl Input {
+    /// The user where standard input is a terminal, and otherwise the script that it holds.
+    pub fn standard() -> Self {
+        if io::stdin().is_terminal() {
+            Self::Shell
+        } else {
+            Self::Script(Box::new(io::BufReader::new(io::stdin())))
+        }
+    }
+}
+
+impl std::fmt::Debug for Input {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Script(_) => "Script",
+            Self::Shell => "Shell",
+        })
+    }
+}
+
+/// What is to be run.
+enum Job {
+    Lines(Input),
+    Words(Vec<Word>),
+}
+
+/// Runs a script or a shell as `login`; gives the exit code. Blocks, so it must not be called inside a task.
+pub fn session(login: Login, input: Input) -> i32 {
+    let output = Output::standard(false);
+    let target = login
+        .address
+        .parse::<Target>()
+        .map_err(|error| Error::bad_request(error).into());
+    let session = target.map(|target| {
+        let Login { user, password, .. } = login;
+        Session::new(target, Credentials { user, password }, output, Settings::default())
+    });
+    match session {
+        Ok(session) => rt::block_on(finish(session, Job::Lines(input))),
+        Err(mut failure) => told(&Output::standard(false), &mut failure),
+    }
+}
+
+/// Runs a command line, the program's name first; gives the exit code. Blocks, so it must not be called inside a task.
+pub fn run_cli(args: impl IntoIterator<Item = OsString>) -> i32 {
+    let options = match Options::try_parse_from(args) {
+        Ok(options) => options,
+        Err(error) => {
+            // Help and version are no failure; a closed output is none either.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Done }.code();
+        }
+    };
+    let json = options.json;
+    match prepare(options) {
+        Ok((session, job)) => rt::block_on(finish(session, job)),
+        Err(mut failure) => told(&Output::standard(json), &mut failure),
+    }
+}
+
+fn prepare(options: Options) -> Result<(Session, Job)> {
+    let target: Target = options.target.parse().map_err(Error::bad_request)?;
+    if options.batch.is_some() && !options.words.is_empty() {
+        return Err(Error::bad_request("a script and a verb cannot both be run")
+            .hint("leave out -b or the verb")
+            .into());
+    }
+    let user = match target.user.clone().or_else(|| std::env::var("USER").ok()) {
+        Some(user) if !user.is_empty() => user,
+        _ => {
+            return Err(Error::bad_request("no user is named")
+                .hint("write the target as USER@HOST")
+                .into());
+        }
+    };
+    let password = password(&options, &user, &target.host)?;
+    let job = match &options.batch {
+        Some(file) => Job::Lines(Input::Script(open_script(file)?)),
+        None if options.words.is_empty() => Job::Lines(Input::standard()),
+        None => Job::Words(
+            options
+                .words
+                .iter()
+                .cloned()
+                .map(|word| Word::from_argv(word.into_vec()))
+                .collect(),
+        ),
+    };
+    let settings = Settings {
+        quiet: options.quiet,
+        limit_rate: options.limit_rate.map(|rate| rate.0),
+        digest: options.digest,
+    };
+    let session = Session::new(
+        target,
+        Credentials { user, password },
+        Output::standard(options.json),
+        settings,
+    );
+    Ok((session, job))
+}
+
+fn open_script(file: &Path) -> Result<Box<dyn BufRead + Send>> {
+    if file == Path::new("-") {
+        return Ok(Box::new(io::BufReader::new(io::stdin())));
+    }
+    let opened = std::fs::File::open(file);
+    let opened = opened.map_err(|error| Failure::local(crate::local::shown(file), error))?;
+    Ok(Box::new(io::BufReader::new(opened)))
+}
+
+fn password(options: &Options, user: &str, host: &str) -> Result<String> {
+    if options.password_stdin {
+        let mut line = String::new();
+        let read = io::Read::take(io::stdin().lock(), PASSWORD_MAX_BYTES).read_line(&mut line);
+        read.map_err(|error| Failure::local("standard input", error))?;
+        return Ok(line.trim_end_matches(['\r', '\n']).to_owned());
+    }
+    if let Ok(password) = std::env::var("FERRY_PASSWORD") {
+        return Ok(password);
+    }
+    let terminal = console::Term::stderr();
+    if !io::stdin().is_terminal() || !terminal.is_term() {
+        let mut failure = Failure::login("there is no password, and no terminal to ask for it on");
+        failure.error = failure.error.hint("set FERRY_PASSWORD or use --password-stdin");
+        return Err(failure);
+    }
+    let name = ferry_core::text::escape(format!("{user}@{host}").as_bytes());
+    let asked = terminal
+        .write_str(&format!("password of {name}: "))
+        .and_then(|()| terminal.read_secure_line());
+    asked.map_err(|error| match error.kind() {
+        io::ErrorKind::Interrupted => Failure::interrupted(),
+        _ => Failure::local("terminal", error),
+    })
+}
+
+/// Tells a failure; gives its exit code.
+fn told(output: &Output, failure: &mut Failure) -> i32 {
+    let exit = failure.exit;
+    match output.failure(failure) {
+        Ok(()) => exit.code(),
+        Err(closed) => closed.exit.code(),
+    }
+}
+
+async fn finish(mut session: Session, job: Job) -> i32 {
+    let result = work(&mut session, job).await;
+    session.close().await;
+    match result {
+        Ok(()) => Exit::Done.code(),
+        Err(mut failure) => told(&session.output, &mut failure),
+    }
+}
+
+async fn work(session: &mut Session, job: Job) -> Result<()> {
+    let interrupts = Interrupts::install()?;
+    match job {
+        Job::Words(words) => run::until_interrupted(session, &interrupts, &words, From::Argv).await,
+        Job::Lines(Input::Script(reader)) => script::run(session, &interrupts, &Lines::new(reader)).await,
+        Job::Lines(Input::Shell) => shell::run(session, &interrupts).await,
+    }
+}

@@ -1,0 +1,199 @@
+//! Progress: a bar on standard error where it is a terminal, events for programs, and what to say when a transfer is stopped.
+
+use std::io::IsTerminal as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use ferry_core::text::escape;
+use ferry_core::wire::message::Progress;
+use ferry_core::{ByteSize, RemotePath};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::{Map, Value as Json};
+
+use crate::exit::Result;
+use crate::render::{Output, insert_path};
+use crate::session::Session;
+
+/// Programs hear of progress this often at most.
+const EVENT_EVERY: Duration = Duration::from_secs(1);
+/// A bar is drawn this often at most, a second.
+const DRAWS_PER_SECOND: u8 = 10;
+
+/// What to tell of the transfer that runs, should it be stopped.
+#[derive(Debug, Clone, Default)]
+pub struct Paused(Arc<Running>);
+
+#[derive(Debug, Default)]
+struct Running {
+    name: Mutex<Option<String>>,
+    bytes: AtomicU64,
+}
+
+impl Paused {
+    fn set(&self, name: Option<String>) {
+        *self.0.name.lock().unwrap_or_else(PoisonError::into_inner) = name;
+    }
+
+    /// The line to print, when a transfer was running.
+    pub fn take(&self) -> Option<String> {
+        let name = self.0.name.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        let bytes = ByteSize(self.0.bytes.load(Ordering::Relaxed));
+        Some(format!("paused {name} at {bytes}; the same command resumes"))
+    }
+}
+
+/// Shows how far one transfer or one request is.
+pub struct Meter<'o> {
+    output: &'o Output,
+    bar: ProgressBar,
+    paused: Paused,
+    name: String,
+    path: Option<RemotePath>,
+    bytes: u64,
+    total: Option<u64>,
+    started: Instant,
+    started_at: u64,
+    told: Instant,
+}
+
+impl std::fmt::Debug for Meter<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Meter({} at {})", self.name, self.bytes)
+    }
+}
+
+impl Drop for Meter<'_> {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+fn bar(session: &Session, style: &str, total: Option<u64>) -> ProgressBar {
+    if session.settings.quiet || session.output.json || !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let target = ProgressDrawTarget::stderr_with_hz(DRAWS_PER_SECOND);
+    let bar = ProgressBar::with_draw_target(total, target);
+    // The templates are constants; should one be wrong, the default bar does.
+    match ProgressStyle::with_template(style) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+impl<'o> Meter<'o> {
+    fn new(session: &'o Session, bar: ProgressBar, name: String) -> Self {
+        let now = Instant::now();
+        Self {
+            output: &session.output,
+            bar,
+            paused: session.paused.clone(),
+            name,
+            path: None,
+            bytes: 0,
+            total: None,
+            started: now,
+            started_at: 0,
+            told: now,
+        }
+    }
+
+    /// For a request that may tell how far it is.
+    pub fn status(session: &'o Session) -> Self {
+        let bar = bar(session, "{spinner} {msg} {pos}/{len}", None);
+        Self::new(session, bar, String::new())
+    }
+
+    /// Shows what the server tells.
+    pub fn tell(&mut self, progress: &Progress) {
+        self.bar.set_message(escape(progress.text.as_bytes()));
+        if let Some(total) = progress.total {
+            self.bar.set_length(total);
+        }
+        self.bar.set_position(progress.done);
+    }
+
+    /// For contents of a file of `total` bytes, by a name that is safe to show.
+    pub fn transfer(session: &'o Session, name: &str, total: Option<u64>) -> Self {
+        let style = match total {
+            Some(_) => "{msg}  {wide_bar}  {percent:>3}%  {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  eta {eta}",
+            None => "{msg}  {spinner}  {binary_bytes}  {binary_bytes_per_sec}",
+        };
+        let bar = bar(session, style, total);
+        bar.set_message(name.to_owned());
+        let mut meter = Self::new(session, bar, name.to_owned());
+        meter.total = total;
+        meter
+    }
+
+    /// Says how the transfer starts.
+    ///
+    /// # Errors
+    /// When standard output is closed or full.
+    pub fn open(&mut self, path: Option<&RemotePath>, size: Option<u64>, code: u16, offset: u64) -> Result<()> {
+        self.path = path.cloned();
+        (self.bytes, self.started_at, self.total) = (offset, offset, size.or(self.total));
+        (self.started, self.told) = (Instant::now(), Instant::now());
+        self.bar.set_position(offset);
+        self.bar.reset_eta();
+        self.paused.0.bytes.store(offset, Ordering::Relaxed);
+        self.paused.set(Some(self.name.clone()));
+        if !self.output.json {
+            if offset > 0 && code != ferry_core::store::CODE_PRESENT && !self.bar.is_hidden() {
+                self.bar
+                    .println(format!("{code} resume {} at {}", self.name, ByteSize(offset)));
+            }
+            return Ok(());
+        }
+        let mut object = self.object("open");
+        object.insert("size".into(), size.into());
+        object.insert("code".into(), code.into());
+        object.insert("offset".into(), offset.into());
+        self.output.object(&Json::Object(object))
+    }
+
+    fn object(&self, event: &str) -> Map<String, Json> {
+        let mut object = Map::new();
+        object.insert("event".into(), event.into());
+        insert_path(&mut object, "path", self.path.as_ref());
+        object
+    }
+
+    /// Takes note of more bytes.
+    ///
+    /// # Errors
+    /// When standard output is closed or full.
+    pub fn add(&mut self, bytes: usize) -> Result<()> {
+        self.bytes += bytes as u64;
+        self.paused.0.bytes.store(self.bytes, Ordering::Relaxed);
+        self.bar.set_position(self.bytes);
+        if self.told.elapsed() < EVENT_EVERY {
+            return Ok(());
+        }
+        self.told = Instant::now();
+        if !self.output.json {
+            return Ok(());
+        }
+        let millis = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
+        let rate = (self.bytes - self.started_at).saturating_mul(1000) / millis;
+        let left = self.total.and_then(|total| total.checked_sub(self.bytes));
+        let eta = left.and_then(|left| left.checked_div(rate));
+        let mut object = self.object("progress");
+        object.insert("bytes".into(), self.bytes.into());
+        object.insert("rate".into(), rate.into());
+        object.insert("eta".into(), eta.into());
+        self.output.object(&Json::Object(object))
+    }
+
+    /// Clears the bar, so that something can be printed where it stood; the next change draws it again.
+    pub fn hide(&mut self) {
+        self.bar.suspend(|| {});
+    }
+
+    /// The transfer is over and needs no word about going on with it.
+    pub fn finish(&mut self) {
+        self.paused.set(None);
+        self.bar.finish_and_clear();
+    }
+}

@@ -1,0 +1,257 @@
+//! One request: sent, its events taken one by one, cancelled when dropped before its end.
+
+use std::sync::Arc;
+
+use async_channel::Receiver;
+use ferry_core::line::Call;
+use ferry_core::reply::Value;
+use ferry_core::wire::flow::Sending;
+use ferry_core::wire::frame;
+use ferry_core::wire::message::{Complete, Done, End, Expand, Message as _, Offer};
+use ferry_core::{Chunk, Error, ErrorKind, RemotePath, VerbInfo};
+use futures_lite::FutureExt as _;
+
+use crate::connection::{Connection, Event, Out, Shared};
+use crate::exit::{Failure, Result};
+
+/// The most words that one completion or one pattern may bring.
+const WORDS_MAX: usize = 10_000;
+
+/// What came first: the work that was waited for, or an event.
+#[derive(Debug)]
+pub enum Step<T> {
+    /// The work.
+    Work(T),
+    /// An event.
+    Event(Event),
+}
+
+/// A request that runs. Dropping it cancels it.
+pub struct Request {
+    id: u32,
+    events: Receiver<Event>,
+    shared: Arc<Shared>,
+    sending: Sending,
+    has_ended: bool,
+}
+
+impl std::fmt::Debug for Request {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Request({})", self.id)
+    }
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        self.shared.leave(self.id);
+        if !self.has_ended {
+            self.shared.cancel(self.id);
+        }
+    }
+}
+
+impl Request {
+    /// Asks for a verb.
+    ///
+    /// # Errors
+    /// `bad_request` or `too_large` when the arguments cannot be sent; exit code 8 when the connection is gone.
+    pub async fn start(
+        connection: &Connection,
+        verb: &VerbInfo,
+        call: &Call,
+        cwd: &RemotePath,
+        body: Option<Offer>,
+    ) -> Result<Self> {
+        let args = call.encode(verb)?;
+        let message = ferry_core::wire::message::Request {
+            id: 0,
+            verb: verb.name.clone(),
+            cwd: cwd.clone(),
+            body,
+        };
+        Self::send(connection, |id, out| {
+            ferry_core::wire::message::Request { id, ..message }.encode_with(&args, out)
+        })
+        .await
+    }
+
+    /// Asks for values of an argument.
+    ///
+    /// # Errors
+    /// Exit code 8 when the connection is gone.
+    pub async fn complete(connection: &Connection, ask: Complete) -> Result<Self> {
+        Self::send(connection, |id, out| Complete { id, ..ask }.encode(out)).await
+    }
+
+    /// Asks which paths match a pattern.
+    ///
+    /// # Errors
+    /// Exit code 8 when the connection is gone.
+    pub async fn expand(connection: &Connection, pattern: Vec<u8>, cwd: &RemotePath) -> Result<Self> {
+        let (pattern, cwd) = (RemotePath(pattern), cwd.clone());
+        Self::send(connection, |id, out| Expand { id, pattern, cwd }.encode(out)).await
+    }
+
+    async fn send(connection: &Connection, encode: impl FnOnce(u32, &mut Vec<u8>) -> ferry_core::Result<()>) -> Result<Self> {
+        let shared = connection.shared.clone();
+        let (id, events) = shared.enter()?;
+        let mut request = Self {
+            id,
+            events,
+            sending: Sending::new(shared.limits.window),
+            shared,
+            // Nothing was sent yet, so there is nothing to cancel.
+            has_ended: true,
+        };
+        let mut frame = Vec::new();
+        encode(id, &mut frame)?;
+        // From here on the frame may be on its way even when this future is dropped.
+        request.has_ended = false;
+        request.shared.send(Out::Frame(frame)).await?;
+        Ok(request)
+    }
+
+    /// What comes next. Grants are taken note of on the way.
+    ///
+    /// # Errors
+    /// The request's failure, or why the connection ended.
+    pub async fn next(&mut self) -> Result<Event> {
+        loop {
+            let Ok(event) = self.events.recv().await else {
+                return Err(self.gone());
+            };
+            if let Some(event) = self.take(event)? {
+                return Ok(event);
+            }
+        }
+    }
+
+    fn gone(&mut self) -> Failure {
+        self.has_ended = true;
+        self.shared.why_lost()
+    }
+
+    /// Takes note of what an event says of the request itself; gives those that are for the caller.
+    fn take(&mut self, event: Event) -> Result<Option<Event>> {
+        match event {
+            Event::Grant(bytes) => {
+                self.sending.granted(bytes).map_err(Failure::protocol)?;
+                return Ok(None);
+            }
+            Event::Fail(error) => {
+                self.has_ended = true;
+                return Err(error.into());
+            }
+            Event::Done(_) => self.has_ended = true,
+            _ => {}
+        }
+        Ok(Some(event))
+    }
+
+    /// Gives back the room that received contents took.
+    ///
+    /// # Errors
+    /// Exit code 8 when the connection is gone.
+    pub async fn taken(&mut self, bytes: usize) -> Result<()> {
+        match self.shared.taken(self.id, bytes) {
+            Some(grant) => self.shared.send(Out::Frame(frame::grant(self.id, grant).to_vec())).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The most contents that one frame may carry here: whatever the server takes, and half its window at most, so that one
+    /// half travels while the other is being granted again.
+    pub fn chunk_bytes(&self) -> usize {
+        let limits = &self.shared.limits;
+        let most = limits.data.min(limits.window / 2).max(1);
+        usize::try_from(most)
+            .unwrap_or(usize::MAX)
+            .min(ferry_core::chunk::CHUNK_BYTES)
+    }
+
+    /// Waits until the server has room for `len` more bytes of contents. Gives the event that came before that, when there is
+    /// one; ask again then.
+    ///
+    /// # Errors
+    /// As [`Self::next`].
+    pub async fn room(&mut self, len: usize) -> Result<Option<Event>> {
+        loop {
+            let event = match self.events.try_recv() {
+                Ok(event) => event,
+                Err(_) if self.sending.open() >= len as u64 => return Ok(None),
+                Err(_) => match self.events.recv().await {
+                    Ok(event) => event,
+                    Err(_) => return Err(self.gone()),
+                },
+            };
+            if let Some(event) = self.take(event)? {
+                return Ok(Some(event));
+            }
+        }
+    }
+
+    /// Sends contents that the server has [room](Self::room) for.
+    ///
+    /// # Errors
+    /// Exit code 8 when the connection is gone.
+    pub async fn send_data(&mut self, chunk: Chunk) -> Result<()> {
+        self.sending.sent(chunk.len());
+        self.shared.send(Out::Data(self.id, chunk)).await
+    }
+
+    /// Waits for `work` or for the next event, whatever is first. `work` is dropped in the second case.
+    ///
+    /// # Errors
+    /// As [`Self::next`].
+    pub async fn race<T>(&mut self, work: impl Future<Output = T>) -> Result<Step<T>> {
+        let work = async { Ok(Step::Work(work.await)) };
+        let event = async { self.next().await.map(Step::Event) };
+        work.or(event).await
+    }
+
+    /// Says that the body is complete.
+    ///
+    /// # Errors
+    /// Exit code 8 when the connection is gone.
+    pub async fn send_end(&mut self, end: End) -> Result<()> {
+        let mut frame = Vec::new();
+        End { id: self.id, ..end }.encode(&mut frame)?;
+        self.shared.send(Out::Frame(frame)).await
+    }
+
+    /// Waits for the end; rows and contents are left aside.
+    ///
+    /// # Errors
+    /// As [`Self::next`].
+    pub async fn done(&mut self) -> Result<Done> {
+        loop {
+            match self.next().await? {
+                Event::Done(done) => return Ok(done),
+                Event::Data(chunk) => self.taken(chunk.len()).await?,
+                _ => {}
+            }
+        }
+    }
+
+    /// The first column of all rows, to the end.
+    ///
+    /// # Errors
+    /// As [`Self::next`]; `too_large` when they are too many.
+    pub async fn words(&mut self) -> Result<Vec<Vec<u8>>> {
+        let mut words = Vec::new();
+        loop {
+            match self.next().await? {
+                Event::Done(_) => return Ok(words),
+                Event::Rows(rows) => {
+                    let first = |row: &Vec<Value>| row.first().and_then(Value::as_bytes).map(<[u8]>::to_vec);
+                    words.extend(rows.rows.iter().filter_map(first));
+                    if words.len() > WORDS_MAX {
+                        let text = format!("more than {WORDS_MAX} names");
+                        return Err(Error::new(ErrorKind::TooLarge, text).into());
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! A session: who is logged in where, the working folders on both sides, and the connection, made again when it was lost.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_channel::Receiver;
+use async_signal::{Signal, Signals};
+use ferry_core::{Algorithm, RemotePath, rt};
+use futures_lite::StreamExt as _;
+
+use crate::connection::{Connection, Deadlines};
+use crate::exit::{Failure, Result};
+use crate::login::Credentials;
+use crate::options::Target;
+use crate::progress::Paused;
+use crate::render::Output;
+use crate::transport;
+
+/// Where to log in, and as whom.
+#[derive(Clone)]
+pub struct Login {
+    /// `HOST[:PORT]`, as in a target.
+    pub address: String,
+    /// The account's name.
+    pub user: String,
+    /// Its password.
+    pub password: String,
+}
+
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Login({}@{})", self.user, self.address)
+    }
+}
+
+/// How transfers are done.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Settings {
+    /// No progress bars and no lines about transfers that went well.
+    pub quiet: bool,
+    /// Bytes a second, at most.
+    pub limit_rate: Option<u64>,
+    /// Which digest proves a transfer.
+    pub digest: Algorithm,
+}
+
+/// Everything that verbs typed by one user share.
+#[derive(Debug)]
+pub struct Session {
+    target: Target,
+    credentials: Credentials,
+    deadlines: Deadlines,
+    connection: Option<Arc<Connection>>,
+    /// The remote working folder, absolute.
+    pub cwd: RemotePath,
+    /// The local working folder.
+    pub local: PathBuf,
+    /// Where things are printed.
+    pub output: Output,
+    /// How transfers are done.
+    pub settings: Settings,
+    /// The transfer that is running, to tell how far it came when it is stopped.
+    pub paused: Paused,
+}
+
+impl Session {
+    /// A session that is not connected yet.
+    pub fn new(target: Target, credentials: Credentials, output: Output, settings: Settings) -> Self {
+        Self {
+            target,
+            credentials,
+            deadlines: Deadlines::default(),
+            connection: None,
+            cwd: RemotePath::from("/"),
+            local: std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
+            output,
+            settings,
+            paused: Paused::default(),
+        }
+    }
+
+    /// Has other deadlines from the next connection on.
+    pub fn set_deadlines(&mut self, deadlines: Deadlines) {
+        self.deadlines = deadlines;
+    }
+
+    /// The connection, made or made again when there is none.
+    ///
+    /// # Errors
+    /// Exit code 3 for a refused login, 8 when the server cannot be reached, 12 when it is not understood.
+    pub async fn connect(&mut self) -> Result<Arc<Connection>> {
+        if let Some(connection) = self.connection.as_ref().filter(|connection| !connection.is_lost()) {
+            return Ok(connection.clone());
+        }
+        let transport = transport::dial(&self.target.host, self.target.port, self.deadlines).await?;
+        let connection = Arc::new(Connection::open(transport, &self.credentials, self.deadlines).await?);
+        self.connection = Some(connection.clone());
+        Ok(connection)
+    }
+
+    /// The connection, when there is one.
+    pub fn connected(&self) -> Option<Arc<Connection>> {
+        self.connection.clone().filter(|connection| !connection.is_lost())
+    }
+
+    /// `user@host`, made safe to show.
+    pub fn name(&self) -> String {
+        let name = format!("{}@{}", self.credentials.user, self.target.host);
+        ferry_core::text::escape(name.as_bytes())
+    }
+
+    /// Ends the connection in good order.
+    pub async fn close(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            connection.close().await;
+        }
+    }
+}
+
+/// The user's Ctrl-C.
+#[derive(Debug, Clone)]
+pub struct Interrupts(Receiver<()>);
+
+impl Interrupts {
+    /// Takes over SIGINT for the rest of the process.
+    ///
+    /// # Errors
+    /// When the operating system refuses.
+    pub fn install() -> Result<Self> {
+        let signals = Signals::new([Signal::Int]);
+        let mut signals = signals.map_err(|error| Failure::local("signals", error))?;
+        let (sender, receiver) = async_channel::bounded(1);
+        drop(rt::spawn(async move {
+            while let Some(Ok(_)) = signals.next().await {
+                // One that waits is as good as two.
+                let _ = sender.try_send(());
+            }
+        }));
+        Ok(Self(receiver))
+    }
+
+    /// Waits for the next one.
+    pub async fn next(&self) {
+        if self.0.recv().await.is_err() {
+            futures_lite::future::pending::<()>().await;
+        }
+    }
+
+    /// Forgets one that came when nothing was running.
+    pub fn clear(&self) {
+        while self.0.try_recv().is_ok() {}
+    }
+}

@@ -1,0 +1,138 @@
+//! What uploads and downloads share: their counts, their pace and their last word.
+
+use std::time::{Duration, Instant};
+
+use ferry_core::{ByteSize, Digest, RemotePath, rt};
+use serde_json::{Map, Value as Json};
+
+use crate::exit::{Failure, Result};
+use crate::render::insert_path;
+use crate::session::Session;
+
+/// Keeps a transfer below a number of bytes a second.
+#[derive(Debug)]
+pub struct Pace {
+    rate: Option<u64>,
+    started: Instant,
+    bytes: u64,
+}
+
+impl Pace {
+    /// A pace of `rate` bytes a second; `None` is as fast as can be.
+    pub fn new(rate: Option<u64>) -> Self {
+        Self {
+            rate,
+            started: Instant::now(),
+            bytes: 0,
+        }
+    }
+
+    /// Takes note of bytes; waits until it is their time.
+    pub async fn keep(&mut self, bytes: usize) {
+        let Some(rate) = self.rate else {
+            return;
+        };
+        self.bytes += bytes as u64;
+        let due = u128::from(self.bytes) * 1_000_000 / u128::from(rate.max(1));
+        let due = Duration::from_micros(u64::try_from(due).unwrap_or(u64::MAX));
+        if let Some(early) = due.checked_sub(self.started.elapsed()) {
+            rt::sleep(early).await;
+        }
+    }
+}
+
+/// A transfer that ended well.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The remote file.
+    pub path: Option<RemotePath>,
+    /// Its size.
+    pub size: u64,
+    /// The digest that both sides computed.
+    pub digest: Digest,
+    /// How many bytes travelled.
+    pub sent: u64,
+    /// Whether they came here.
+    pub is_download: bool,
+    /// Whether the other side's digest was compared.
+    pub verified: bool,
+    /// The name to show.
+    pub name: String,
+}
+
+/// Tells of a transfer that ended well.
+///
+/// # Errors
+/// When standard output is closed or full.
+pub fn tell(session: &Session, outcome: &Outcome) -> Result<()> {
+    if session.output.json {
+        let mut object = Map::new();
+        object.insert("event".into(), "done".into());
+        insert_path(&mut object, "path", outcome.path.as_ref());
+        object.insert("size".into(), outcome.size.into());
+        object.insert(outcome.digest.algorithm().as_str().into(), outcome.digest.hex().into());
+        object.insert("sent".into(), outcome.sent.into());
+        object.insert("verified".into(), outcome.verified.into());
+        return session.output.object(&Json::Object(object));
+    }
+    if !session.settings.quiet {
+        let Outcome { name, size, digest, .. } = outcome;
+        let verb = if outcome.is_download { "received" } else { "sent" };
+        let moved = match outcome.sent {
+            0 if *size > 0 => format!("there already, nothing {verb}"),
+            sent if sent < *size => format!("{verb} {}", ByteSize(sent)),
+            _ => verb.to_owned(),
+        };
+        session
+            .output
+            .note(&format!("ok {name}  {}  {digest} verified · {moved}", ByteSize(*size)));
+    }
+    Ok(())
+}
+
+/// Counts what went wrong among several things, each told as it happens. One thing alone fails as itself.
+#[derive(Debug)]
+pub struct Items {
+    several: bool,
+    problems: u64,
+}
+
+impl Items {
+    /// For one thing, or for several.
+    pub fn new(several: bool) -> Self {
+        Self { several, problems: 0 }
+    }
+
+    /// Takes the result of one of them.
+    ///
+    /// # Errors
+    /// The failure itself when it is alone, or when nothing more can be done.
+    pub fn take<T>(&mut self, session: &Session, result: Result<T>) -> Result<Option<T>> {
+        match result {
+            Ok(value) => Ok(Some(value)),
+            Err(failure) if !self.several || failure.ends_command() => Err(failure),
+            Err(mut failure) => {
+                // Some of several inside have counted as themselves already.
+                self.problems += 1;
+                session.output.failure(&mut failure)?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// From here on there are several things: what is in a folder.
+    pub fn are_several(&mut self) {
+        self.several = true;
+    }
+
+    /// The end of all of them.
+    ///
+    /// # Errors
+    /// Exit code 11 when some went wrong.
+    pub fn end(self) -> Result<()> {
+        match self.problems {
+            0 => Ok(()),
+            problems => Err(Failure::partly(problems)),
+        }
+    }
+}

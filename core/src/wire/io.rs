@@ -1,0 +1,416 @@
+//! Frames on a byte stream: reads whole frames with deadlines, writes queued frames together. Generic over the stream, so that a
+//! socket, TLS or a pipe in memory is the same to it.
+
+use std::time::Duration;
+
+use async_channel::{Receiver, Sender};
+use futures_lite::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+
+use super::frame::{HEADER_BYTES, Header, ID_BYTES, Kind, Stage, grant, read_grant};
+use super::message::Message;
+use crate::chunk::{CHUNK_BYTES, Chunk};
+use crate::error::{Error, ErrorKind, Result};
+use crate::rt;
+
+/// How long the rest of a frame may take to come, and a write to go out, when nothing moves at all.
+pub const STALL: Duration = Duration::from_secs(30);
+/// Small reads are gathered in a buffer of so many bytes; contents of data frames go past it.
+const BUFFER_BYTES: usize = 4 * 1024;
+/// The most frames that wait to be written: with chunks of 256 KiB, 1 MiB.
+const QUEUE_FRAMES: usize = 4;
+/// Small frames are written together up to so many bytes.
+const GATHER_BYTES: usize = 64 * 1024;
+
+/// What was read.
+#[derive(Debug)]
+pub enum Incoming {
+    /// A control frame's payload, not checked yet.
+    Control(Kind, Vec<u8>),
+    /// Contents for a request. One data frame may come as several of these.
+    Data(u32, Chunk),
+    /// Leave to send more.
+    Grant(u32, u32),
+    /// A ping or a pong with its bytes.
+    Echo(Kind, Vec<u8>),
+}
+
+/// Reads frames.
+#[derive(Debug)]
+pub struct FrameReader<R> {
+    stream: R,
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// What is left of a data frame: request, bytes.
+    data: (u32, usize),
+    stall: Duration,
+}
+
+fn gone(error: std::io::Error) -> Error {
+    Error::new(ErrorKind::Cancelled, "the connection broke").caused_by(error)
+}
+
+fn stopped() -> Error {
+    Error::new(ErrorKind::Cancelled, "a frame stopped half-way")
+}
+
+fn ended_inside() -> Error {
+    Error::new(ErrorKind::Cancelled, "the connection ended in the middle of a frame")
+}
+
+impl<R: AsyncRead + Unpin> FrameReader<R> {
+    /// A reader of a stream that is at the start of a frame.
+    pub fn new(stream: R) -> Self {
+        Self {
+            stream,
+            buffer: vec![0; BUFFER_BYTES],
+            start: 0,
+            end: 0,
+            data: (0, 0),
+            stall: STALL,
+        }
+    }
+
+    /// The next frame; `None` when the stream ended between two. Frames of unknown optional kinds are passed over.
+    ///
+    /// # Errors
+    /// `timeout` when nothing came for `idle`: the stream is still between two frames, and a caller may go on. After anything
+    /// else it is of no more use: `cancelled` when it broke or a frame stopped half-way for [`STALL`]; those of [`Header::read`].
+    pub async fn next(&mut self, stage: Stage, idle: Duration) -> Result<Option<Incoming>> {
+        loop {
+            if self.data.1 > 0 {
+                return self.contents().await.map(Some);
+            }
+            if self.start == self.end {
+                let idle = rt::timeout(idle, self.fill()).await;
+                if idle.map_err(|_| Error::new(ErrorKind::Timeout, "nothing came for too long"))?? == 0 {
+                    return Ok(None);
+                }
+            }
+            let header = Header::read(self.take::<HEADER_BYTES>().await?, stage)?;
+            match header.kind {
+                Some(Kind::Data) => {
+                    let id = u32::from_be_bytes(self.take::<ID_BYTES>().await?);
+                    self.data = (id, header.len_bytes - ID_BYTES);
+                    if self.data.1 == 0 {
+                        return Ok(Some(Incoming::Data(id, Chunk::with_len(0))));
+                    }
+                }
+                Some(Kind::Grant) => {
+                    let (id, bytes) = read_grant(&self.take::<8>().await?)?;
+                    return Ok(Some(Incoming::Grant(id, bytes)));
+                }
+                kind => {
+                    let mut payload = vec![0; header.len_bytes];
+                    self.exact(&mut payload).await?;
+                    match kind {
+                        None => {}
+                        Some(kind @ (Kind::Ping | Kind::Pong)) => return Ok(Some(Incoming::Echo(kind, payload))),
+                        Some(kind) => return Ok(Some(Incoming::Control(kind, payload))),
+                    }
+                }
+            }
+        }
+    }
+
+    async fn contents(&mut self) -> Result<Incoming> {
+        let (id, left) = self.data;
+        let mut chunk = Chunk::with_len(left.min(CHUNK_BYTES));
+        self.exact(&mut chunk).await?;
+        self.data.1 -= chunk.len();
+        Ok(Incoming::Data(id, chunk))
+    }
+
+    /// Reads into the empty buffer.
+    async fn fill(&mut self) -> Result<usize> {
+        let len = self.stream.read(&mut self.buffer).await.map_err(gone)?;
+        (self.start, self.end) = (0, len);
+        Ok(len)
+    }
+
+    async fn take<const N: usize>(&mut self) -> Result<[u8; N]> {
+        let mut bytes = [0; N];
+        self.exact(&mut bytes).await?;
+        Ok(bytes)
+    }
+
+    async fn exact(&mut self, mut out: &mut [u8]) -> Result<()> {
+        while !out.is_empty() {
+            if self.start == self.end {
+                // What is larger than the buffer is read to where it belongs.
+                if out.len() >= self.buffer.len() {
+                    let read = rt::timeout(self.stall, self.stream.read(out)).await;
+                    let len = read.map_err(|_| stopped())?.map_err(gone)?;
+                    if len == 0 {
+                        return Err(ended_inside());
+                    }
+                    out = &mut out[len..];
+                    continue;
+                }
+                if rt::timeout(self.stall, self.fill()).await.map_err(|_| stopped())?? == 0 {
+                    return Err(ended_inside());
+                }
+            }
+            let len = out.len().min(self.end - self.start);
+            let (now, later) = out.split_at_mut(len);
+            now.copy_from_slice(&self.buffer[self.start..self.start + len]);
+            self.start += len;
+            out = later;
+        }
+        Ok(())
+    }
+}
+
+/// A frame that waits to be written.
+#[derive(Debug)]
+enum Outgoing {
+    Frame(Vec<u8>),
+    Data(u32, Chunk),
+}
+
+/// Where frames are put to be written. Clones share the queue; the writer ends when all are gone.
+#[derive(Debug, Clone)]
+pub struct Outbox(Sender<Outgoing>);
+
+/// Writes what is put into its [`Outbox`].
+#[derive(Debug)]
+pub struct FrameWriter<W> {
+    stream: W,
+    queue: Receiver<Outgoing>,
+}
+
+/// A queue and its writer, whose [`FrameWriter::run`] must be spawned.
+pub fn outbox<W: AsyncWrite + Unpin>(stream: W) -> (Outbox, FrameWriter<W>) {
+    let (sender, queue) = async_channel::bounded(QUEUE_FRAMES);
+    (Outbox(sender), FrameWriter { stream, queue })
+}
+
+impl Outbox {
+    /// Puts a message into the queue; waits while it is full.
+    ///
+    /// # Errors
+    /// `too_large` when the message fits no frame; `cancelled` when the connection is gone.
+    pub async fn send(&self, message: &impl Message) -> Result<()> {
+        let mut frame = Vec::with_capacity(128);
+        message.encode(&mut frame)?;
+        self.put(Outgoing::Frame(frame)).await
+    }
+
+    /// Puts a whole frame into the queue; waits while it is full.
+    ///
+    /// # Errors
+    /// `cancelled` when the connection is gone.
+    pub async fn send_frame(&self, frame: Vec<u8>) -> Result<()> {
+        self.put(Outgoing::Frame(frame)).await
+    }
+
+    /// Puts a grant into the queue; waits while it is full.
+    ///
+    /// # Errors
+    /// `cancelled` when the connection is gone.
+    pub async fn send_grant(&self, id: u32, bytes: u32) -> Result<()> {
+        self.put(Outgoing::Frame(grant(id, bytes).to_vec())).await
+    }
+
+    /// Puts contents into the queue; waits while it is full.
+    ///
+    /// # Errors
+    /// `cancelled` when the connection is gone.
+    pub async fn send_data(&self, id: u32, chunk: Chunk) -> Result<()> {
+        self.put(Outgoing::Data(id, chunk)).await
+    }
+
+    /// Puts a message into the queue if there is room; says whether there was.
+    pub fn try_send(&self, message: &impl Message) -> bool {
+        let mut frame = Vec::new();
+        message.encode(&mut frame).is_ok() && self.0.try_send(Outgoing::Frame(frame)).is_ok()
+    }
+
+    /// Ends the connection once what is in the queue has been written.
+    pub fn close(&self) {
+        self.0.close();
+    }
+
+    async fn put(&self, outgoing: Outgoing) -> Result<()> {
+        self.0
+            .send(outgoing)
+            .await
+            .map_err(|_| Error::new(ErrorKind::Cancelled, "the connection is gone"))
+    }
+}
+
+impl<W: AsyncWrite + Unpin> FrameWriter<W> {
+    /// Writes until every outbox is gone or closed, then closes the stream.
+    ///
+    /// # Errors
+    /// `timeout` when the peer takes nothing for [`STALL`], `cancelled` when the stream broke. Outboxes then refuse more.
+    pub async fn run(mut self) -> Result<()> {
+        let result = self.pump().await;
+        self.queue.close();
+        let closed = rt::timeout(STALL, self.stream.close()).await;
+        result.and(
+            closed
+                .map_err(|_| Error::new(ErrorKind::Timeout, "the connection does not close"))?
+                .map_err(gone),
+        )
+    }
+
+    async fn pump(&mut self) -> Result<()> {
+        let mut gathered = Vec::new();
+        while let Ok(mut outgoing) = self.queue.recv().await {
+            // Small frames that wait already go out in one write.
+            let data = loop {
+                match outgoing {
+                    Outgoing::Frame(frame) => gathered.extend_from_slice(&frame),
+                    Outgoing::Data(id, chunk) => break Some((id, chunk)),
+                }
+                match self.queue.try_recv() {
+                    Ok(next) if gathered.len() < GATHER_BYTES => outgoing = next,
+                    Ok(next) => {
+                        self.write(&gathered).await?;
+                        gathered.clear();
+                        outgoing = next;
+                    }
+                    Err(_) => break None,
+                }
+            };
+            if !gathered.is_empty() {
+                self.write(&gathered).await?;
+                gathered.clear();
+            }
+            if let Some((id, mut chunk)) = data {
+                let header = Header::write_data(id, chunk.len());
+                self.write(chunk.framed(&header)).await?;
+            }
+            if self.queue.is_empty() {
+                // An idle connection keeps no buffer.
+                gathered = Vec::new();
+                let flushed = rt::timeout(STALL, self.stream.flush()).await;
+                flushed
+                    .map_err(|_| Error::new(ErrorKind::Timeout, "the other side takes nothing"))?
+                    .map_err(gone)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
+        while !bytes.is_empty() {
+            let written = rt::timeout(STALL, self.stream.write(bytes)).await;
+            let len = written
+                .map_err(|_| Error::new(ErrorKind::Timeout, "the other side takes nothing"))?
+                .map_err(gone)?;
+            if len == 0 {
+                return Err(ended_inside());
+            }
+            bytes = &bytes[len..];
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::message::{Cancel, Done};
+    use futures_lite::io::Cursor;
+
+    fn read_all(bytes: Vec<u8>) -> Result<Vec<Incoming>> {
+        rt::block_on(async {
+            let mut reader = FrameReader::new(Cursor::new(bytes));
+            let mut all = Vec::new();
+            while let Some(incoming) = reader.next(Stage::LoggedIn, STALL).await? {
+                all.push(incoming);
+            }
+            Ok(all)
+        })
+    }
+
+    fn write_all(work: impl AsyncFnOnce(Outbox)) -> Vec<u8> {
+        rt::block_on(async {
+            let mut bytes = Vec::new();
+            let (outbox, writer) = outbox(&mut bytes);
+            let (result, ()) = futures_lite::future::zip(writer.run(), work(outbox)).await;
+            result.unwrap();
+            bytes
+        })
+    }
+
+    #[test]
+    fn what_is_put_in_comes_out_in_order() {
+        let bytes = write_all(async |outbox: Outbox| {
+            outbox.send(&Cancel { id: 1 }).await.unwrap();
+            outbox.send_data(7, Chunk::from(&[9; 70_000][..])).await.unwrap();
+            outbox.send_grant(7, 5).await.unwrap();
+            outbox
+                .send(&Done {
+                    id: 2,
+                    ..Done::default()
+                })
+                .await
+                .unwrap();
+        });
+        let all = read_all(bytes).unwrap();
+        assert!(matches!(
+            &all[..],
+            [Incoming::Control(Kind::Cancel, _), Incoming::Data(7, chunk), Incoming::Grant(7, 5), Incoming::Control(Kind::Done, _)]
+                if chunk.len() == 70_000 && chunk.iter().all(|byte| *byte == 9)
+        ));
+    }
+
+    #[test]
+    fn a_large_data_frame_comes_in_chunks_and_an_optional_one_is_passed_over() {
+        let mut bytes = vec![0, 0, 0, 2, 0x90, 1, 2];
+        bytes.extend(Header::write_data(3, 1024 * 1024));
+        bytes.resize(bytes.len() + 1024 * 1024, 1);
+        let sizes: Vec<usize> = read_all(bytes)
+            .unwrap()
+            .iter()
+            .map(|i| if let Incoming::Data(3, c) = i { c.len() } else { 0 })
+            .collect();
+        assert_eq!(sizes, [CHUNK_BYTES; 4]);
+    }
+
+    #[test]
+    fn a_stream_that_ends_inside_a_frame_is_an_error() {
+        for bytes in [
+            vec![0, 0],
+            vec![0, 0, 0, 4, 0x11, 0x81],
+            vec![0, 0, 0, 9, 0x40, 0, 0, 0, 1, 5],
+        ] {
+            assert_eq!(read_all(bytes).unwrap_err().kind, ErrorKind::Cancelled);
+        }
+    }
+
+    #[test]
+    fn silence_in_the_middle_of_a_frame_is_told_from_silence_between_two() {
+        rt::block_on(async {
+            let short = Duration::from_millis(5);
+            let silent = futures_lite::io::AsyncReadExt::chain(Cursor::new(vec![0, 0, 0]), Silent);
+            let mut reader = FrameReader {
+                stall: short,
+                ..FrameReader::new(silent)
+            };
+            assert_eq!(
+                reader.next(Stage::BeforeLogin, STALL).await.unwrap_err().kind,
+                ErrorKind::Cancelled
+            );
+            let mut reader = FrameReader::new(Silent);
+            assert_eq!(
+                reader.next(Stage::BeforeLogin, short).await.unwrap_err().kind,
+                ErrorKind::Timeout
+            );
+        });
+    }
+
+    struct Silent;
+    impl AsyncRead for Silent {
+        fn poll_read(
+            self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+            _: &mut [u8],
+        ) -> std::task::Poll<std::io::Result<usize>> {
+            std::task::Poll::Pending
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! The shipped server. A server of your own is this file with your verbs in it.
+#![deny(unused_crate_dependencies)]
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use ferry_client::{Input, Login};
+use ferry_server::{Durability, Parts};
+use ferry_store_local::{LocalStore, Options};
+use {ferry_download as _, ferry_du as _, ferry_fs as _, ferry_mkdir as _, ferry_quota as _, ferry_session as _, ferry_upload as _};
+
+fn main() -> ExitCode {
+    let parts = Parts {
+        store: |data, durability| {
+            let durability = match durability {
+                Durability::Strict => ferry_store_local::Durability::Strict,
+                Durability::Relaxed => ferry_store_local::Durability::Relaxed,
+            };
+            Ok(Arc::new(LocalStore::open(data, Options { durability })?))
+        },
+        shell: |address, user, password| {
+            let login = Login { address: address.to_string(), user: user.to_owned(), password: password.to_owned() };
+            ferry_client::session(login, Input::standard())
+        },
+    };
+    ferry_server::run(std::env::args_os(), &parts).into()
+}

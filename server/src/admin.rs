@@ -1,0 +1,242 @@
+//! Administration of a data folder: through the running server's socket in it, or, when none runs, on the accounts directly. Both
+//! go through [`apply`], so a running server sees every change at once.
+//!
+//! The socket belongs to the data folder's owner alone. One connection carries one request and one answer, each a MessagePack map
+//! up to the end of the stream.
+
+use std::io::{Read as _, Write as _};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_std::os::unix::net::UnixListener;
+use ferry_core::size::ByteSize;
+use ferry_core::{Error, ErrorKind, Result, rt};
+use futures_lite::{AsyncReadExt as _, AsyncWriteExt as _};
+use serde::{Deserialize, Serialize};
+
+use crate::accounts::{Account, Accounts, Auth};
+use crate::config::make_private;
+use crate::server::Server;
+use crate::watch::now_ms;
+
+/// The socket's name in the data folder.
+const SOCKET: &str = "admin.sock";
+/// The longest request or answer, in bytes.
+const MESSAGE_MAX_BYTES: u64 = 64 << 20;
+/// How long either side waits for the other.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What an administrator asks for.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Ask {
+    /// Every account.
+    List,
+    /// One account.
+    Show(String),
+    /// A new account.
+    Add(Account),
+    /// Other rights or another quota.
+    Set(String, Changes),
+    /// Another password; ends the sessions.
+    Password(String, Auth),
+    /// Whether the account is locked; locking ends the sessions.
+    Disable(String, bool),
+    /// Removes the account; ends the sessions.
+    Remove(String),
+    /// Who is logged in.
+    Who,
+    /// Ends a user's sessions.
+    Kick(String),
+}
+
+/// What is to be changed of an account; absent is left alone.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Changes {
+    /// The quota; the inner `None` takes it away.
+    pub(crate) quota: Option<Option<ByteSize>>,
+    /// May run no `Write` verb.
+    pub(crate) read_only: Option<bool>,
+    /// The only verbs that he may run.
+    pub(crate) allow: Option<Vec<String>>,
+    /// Verbs that he may not run.
+    pub(crate) deny: Option<Vec<String>>,
+}
+
+/// The answer.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Answer {
+    /// Kind, message and hint of a failure.
+    failure: Option<(ErrorKind, String, Option<String>)>,
+    /// Accounts, where they were asked for.
+    pub(crate) accounts: Vec<Account>,
+    /// Sessions, where they were asked for.
+    pub(crate) sessions: Vec<Online>,
+}
+
+/// A session, as told to an administrator.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Online {
+    /// The user's name.
+    pub(crate) user: String,
+    /// What is going on: verb, and for how many milliseconds.
+    pub(crate) requests: Vec<(String, u64)>,
+}
+
+/// Does what does not need a running server.
+fn apply(accounts: &Accounts, ask: Ask) -> Result<Answer> {
+    let mut answer = Answer::default();
+    match ask {
+        Ask::List => answer.accounts = accounts.list()?,
+        Ask::Show(name) => answer.accounts = vec![accounts.get(&name)?],
+        Ask::Add(account) => accounts.add(&account)?,
+        Ask::Set(name, changes) => accounts.update(&name, false, |account| {
+            if let Some(quota) = changes.quota {
+                account.quota = quota.map(|size| size.0);
+            }
+            let user = &mut account.user;
+            user.read_only = changes.read_only.unwrap_or(user.read_only);
+            user.allow = changes.allow.unwrap_or(std::mem::take(&mut user.allow));
+            user.deny = changes.deny.unwrap_or(std::mem::take(&mut user.deny));
+            Ok(())
+        })?,
+        Ask::Password(name, auth) => accounts.update(&name, true, |account| {
+            account.auth = auth;
+            Ok(())
+        })?,
+        Ask::Disable(name, disabled) => accounts.update(&name, disabled, |account| {
+            account.disabled = disabled;
+            Ok(())
+        })?,
+        Ask::Remove(name) => accounts.remove(&name)?,
+        Ask::Who | Ask::Kick(_) => return Err(Error::not_found("no server runs on this data folder")),
+    }
+    Ok(answer)
+}
+
+fn apply_live(server: &Server, ask: Ask) -> Result<Answer> {
+    match ask {
+        Ask::Who => {
+            let now = now_ms();
+            let sessions = server.sessions().into_iter().map(|session| Online {
+                user: session.user.clone(),
+                requests: session
+                    .requests
+                    .all()
+                    .iter()
+                    .map(|r| (r.verb.clone(), now.saturating_sub(r.since_ms)))
+                    .collect(),
+            });
+            Ok(Answer {
+                sessions: sessions.collect(),
+                ..Answer::default()
+            })
+        }
+        Ask::Kick(name) => {
+            // The account is as it was: only those who are in must come in again.
+            server.accounts.update(&name, true, |_| Ok(()))?;
+            Ok(Answer::default())
+        }
+        other => apply(&server.accounts, other),
+    }
+}
+
+/// Asks whoever is in charge of the data folder.
+///
+/// # Errors
+/// What the answer says; `not_found` when there is no data folder and `make` is false.
+pub(crate) fn ask(data: &Path, ask: Ask, make: bool) -> Result<Answer> {
+    if let Ok(stream) = UnixStream::connect(data.join(SOCKET)) {
+        return call(stream, &ask);
+    }
+    if !make && !data.is_dir() {
+        return Err(Error::not_found(format!("there is no data folder {}", data.display())).hint("name it with --data DIR"));
+    }
+    let data = crate::config::make_data_folder(data)?;
+    apply(&Accounts::open(&data)?, ask)
+}
+
+fn call(mut stream: UnixStream, ask: &Ask) -> Result<Answer> {
+    let failed = |error: std::io::Error| Error::internal("the running server does not answer").caused_by(error);
+    stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
+    stream.set_write_timeout(Some(PATIENCE)).map_err(failed)?;
+    stream
+        .write_all(&encode(ask)?)
+        .and_then(|()| stream.shutdown(Shutdown::Write))
+        .map_err(failed)?;
+    let mut bytes = Vec::new();
+    stream.take(MESSAGE_MAX_BYTES).read_to_end(&mut bytes).map_err(failed)?;
+    let answer: Answer = decode(&bytes)?;
+    match answer.failure {
+        None => Ok(answer),
+        Some((kind, message, hint)) => Err(Error {
+            hint: hint.map(Into::into),
+            ..Error::new(kind, message)
+        }),
+    }
+}
+
+fn encode(message: &impl Serialize) -> Result<Vec<u8>> {
+    rmp_serde::to_vec_named(message).map_err(|error| Error::internal("admin message cannot be written").caused_by(error))
+}
+
+fn decode<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T> {
+    rmp_serde::from_slice(bytes).map_err(|error| Error::bad_request("admin message cannot be read").caused_by(error))
+}
+
+/// The socket of a running server; removed when dropped.
+pub(crate) struct Socket {
+    path: PathBuf,
+    listener: UnixListener,
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+impl Socket {
+    /// Makes the socket in the data folder. One that a killed server left is replaced: the caller holds the accounts, so no
+    /// other server lives here.
+    ///
+    /// # Errors
+    /// `internal`, naming path and cause.
+    pub(crate) async fn bind(data: &Path) -> Result<Self> {
+        let path = data.join(SOCKET);
+        let failed = |error: std::io::Error| Error::internal(format!("cannot make {}: {error}", path.display()));
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        let listener = UnixListener::bind(&path).await.map_err(failed)?;
+        make_private(&path)?;
+        Ok(Self { path, listener })
+    }
+
+    /// Answers one request after the other.
+    pub(crate) async fn serve(&self, server: Arc<Server>) {
+        loop {
+            let Ok((mut stream, _)) = self.listener.accept().await else {
+                rt::sleep(Duration::from_millis(100)).await;
+                continue;
+            };
+            let server = server.clone();
+            let work = async move {
+                let mut bytes = Vec::new();
+                (&mut stream).take(MESSAGE_MAX_BYTES).read_to_end(&mut bytes).await?;
+                let answer = rt::unblock(move || decode(&bytes).and_then(|ask| apply_live(&server, ask))).await;
+                let answer = answer.unwrap_or_else(|error| Answer {
+                    failure: Some((error.kind, error.message.into_owned(), error.hint.map(Into::into))),
+                    ..Answer::default()
+                });
+                stream.write_all(&encode(&answer).unwrap_or_default()).await
+            };
+            if let Ok(Err(error)) = rt::timeout(PATIENCE, work).await {
+                tracing::debug!(%error, "admin connection broke");
+            }
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! A verb's link to its client: events become frames, frames become contents, and flow control keeps both in step.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ferry_core::context::{Event, Inbound, Link};
+use ferry_core::verb::BoxFuture;
+use ferry_core::wire::io::Outbox;
+use ferry_core::{Chunk, Error, ErrorKind, Result, rt};
+
+use crate::requests::{Ends, Request};
+
+/// Progress is told at most this often.
+const PROGRESS_EVERY: Duration = Duration::from_millis(200);
+/// A body that does not move for so long ends its request.
+const STALL: Duration = Duration::from_secs(60);
+
+/// The link of one request.
+pub(crate) struct WireLink {
+    request: Arc<Request>,
+    ends: Ends,
+    outbox: Outbox,
+    progress: Option<Instant>,
+}
+
+impl WireLink {
+    /// The link of a request on the connection of that outbox.
+    pub(crate) fn new(request: Arc<Request>, ends: Ends, outbox: Outbox) -> Self {
+        Self {
+            request,
+            ends,
+            outbox,
+            progress: None,
+        }
+    }
+
+    async fn send_data(&mut self, mut chunk: Chunk) -> Result<()> {
+        while !chunk.is_empty() {
+            let bytes = self.request.claim(chunk.len());
+            if bytes == 0 {
+                let woken = rt::timeout(STALL, self.ends.wake.recv()).await;
+                woken.map_err(|_| stalled())?.map_err(|_| gone())?;
+            } else if bytes == chunk.len() {
+                return self.outbox.send_data(self.request.id, chunk).await;
+            } else {
+                let rest = Chunk::from(&chunk[bytes..]);
+                chunk.truncate(bytes);
+                self.outbox
+                    .send_data(self.request.id, std::mem::replace(&mut chunk, rest))
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn stalled() -> Error {
+    Error::new(ErrorKind::Timeout, "the transfer did not move for too long")
+}
+
+fn gone() -> Error {
+    Error::new(ErrorKind::Cancelled, "the client is gone")
+}
+
+impl Link for WireLink {
+    fn emit(&mut self, event: Event) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            let id = self.request.id;
+            match event {
+                Event::Data(chunk) => self.send_data(chunk).await,
+                Event::Begin(mut message) => {
+                    self.request.open();
+                    message.id = id;
+                    self.outbox.send(&message).await
+                }
+                Event::Rows(mut message) => {
+                    message.id = id;
+                    self.outbox.send(&message).await
+                }
+                Event::Problem(mut message) => {
+                    message.id = id;
+                    self.outbox.send(&message).await
+                }
+                Event::End(mut message) => {
+                    message.id = id;
+                    self.outbox.send(&message).await
+                }
+                Event::Progress(mut message) => {
+                    if self.progress.is_some_and(|last| last.elapsed() < PROGRESS_EVERY) {
+                        return Ok(());
+                    }
+                    self.progress = Some(Instant::now());
+                    message.id = id;
+                    self.outbox.send(&message).await
+                }
+            }
+        })
+    }
+
+    fn receive(&mut self) -> BoxFuture<'_, Result<Inbound>> {
+        Box::pin(async move {
+            let inbound = rt::timeout(STALL, self.ends.inbox.recv())
+                .await
+                .map_err(|_| stalled())?
+                .map_err(|_| gone())?;
+            if let Inbound::Data(chunk) = &inbound
+                && let Some(grant) = self.request.taken(chunk.len())
+            {
+                self.outbox.send_grant(self.request.id, grant).await?;
+            }
+            Ok(inbound)
+        })
+    }
+}

@@ -1,0 +1,267 @@
+//! The command line of `ferryd`.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::{Args, Parser, Subcommand};
+use ferry_core::size::ByteSize;
+use ferry_core::{Error, ErrorKind, Registry, Result, rt};
+
+use crate::accounts::Accounts;
+use crate::admin::{self, Ask};
+use crate::config::{self, LogFormat};
+use crate::server::Server;
+use crate::{Durability, Parts, listener, out, trial, users, watch};
+
+/// The exit code for a wrong command line or config.
+const USAGE: u8 = 2;
+/// Where the server listens when nothing else is said.
+const LISTEN: &str = "127.0.0.1:7171";
+
+/// Ferry's server.
+#[derive(Parser)]
+#[command(
+    name = "ferryd",
+    version,
+    about = "A multi-user file server in which every verb is a crate",
+    max_term_width = 100
+)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// Options of every call.
+#[derive(Args, Clone)]
+pub(crate) struct Common {
+    /// Folder of accounts and homes
+    #[arg(long, global = true, env = "FERRY_DATA", value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Config file [default: ferryd.toml in the data folder, where it exists]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address to listen on [default: 127.0.0.1:7171]; port 0 picks a free one
+    #[arg(long, global = true, value_name = "HOST:PORT")]
+    listen: Option<String>,
+    /// No encryption; only on a loopback address
+    #[arg(long, global = true)]
+    no_tls: bool,
+    /// When an upload is acknowledged [default: strict]
+    #[arg(long, global = true, value_enum)]
+    durability: Option<Durability>,
+    /// What log lines look like [default: text]
+    #[arg(long, global = true, value_enum)]
+    log_format: Option<LogFormat>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server in the foreground
+    Serve,
+    /// See it work: server, throw-away account and shell in one process
+    Try,
+    /// Keep accounts
+    #[command(subcommand)]
+    User(User),
+    /// Who is logged in, doing what
+    Who {
+        /// One object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// End a user's sessions
+    Kick {
+        /// The user's name
+        name: String,
+    },
+    /// Every linked verb with its crate and version
+    Verbs {
+        /// One object a line
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// What can be done with accounts.
+#[derive(Subcommand)]
+pub(crate) enum User {
+    /// Create an account
+    Add {
+        /// The user's name
+        name: String,
+        #[command(flatten)]
+        rights: Rights,
+        /// Read the password from standard input, one line
+        #[arg(long)]
+        password_stdin: bool,
+        /// How the account logs in
+        #[arg(long, value_name = "MECHANISM", default_value = "scram-sha-256", value_parser = ["scram-sha-256", "md5"])]
+        auth: String,
+    },
+    /// All accounts
+    List {
+        /// One object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// One account
+    Show {
+        /// The user's name
+        name: String,
+        /// One object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Change rights or quota
+    Set {
+        /// The user's name
+        name: String,
+        #[command(flatten)]
+        rights: Rights,
+    },
+    /// Change the password; ends the user's sessions
+    Passwd {
+        /// The user's name
+        name: String,
+        /// Read the password from standard input, one line
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// Lock an account; ends the user's sessions
+    Disable {
+        /// The user's name
+        name: String,
+    },
+    /// Unlock an account
+    Enable {
+        /// The user's name
+        name: String,
+    },
+    /// Remove an account; the home stays
+    Remove {
+        /// The user's name
+        name: String,
+    },
+}
+
+/// What an account may do and use.
+#[derive(Args)]
+pub(crate) struct Rights {
+    /// The most bytes of the home: 1048576, 10MiB, 1GB or none
+    #[arg(long, value_name = "SIZE", value_parser = parse_quota)]
+    pub(crate) quota: Option<Quota>,
+    /// May change nothing (=false gives the right back)
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) read_only: Option<bool>,
+    /// The only verbs allowed; empty allows all
+    #[arg(long, value_name = "V,..")]
+    pub(crate) allow: Option<String>,
+    /// Verbs denied; empty denies none
+    #[arg(long, value_name = "V,..")]
+    pub(crate) deny: Option<String>,
+}
+
+/// A quota, or none.
+#[derive(Clone, Copy)]
+pub(crate) struct Quota(pub(crate) Option<ByteSize>);
+
+fn parse_quota(text: &str) -> std::result::Result<Quota, String> {
+    if text == "none" {
+        Ok(Quota(None))
+    } else {
+        text.parse().map(|size| Quota(Some(size)))
+    }
+}
+
+impl Common {
+    fn data(&self) -> PathBuf {
+        self.data.clone().unwrap_or_else(|| PathBuf::from("ferry-data"))
+    }
+}
+
+/// Runs the program on its command line; gives the exit code.
+pub(crate) fn run(args: impl IntoIterator<Item = OsString>, parts: &Parts) -> u8 {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { USAGE } else { 0 };
+        }
+    };
+    let data = cli.common.data();
+    let result = match cli.command.unwrap_or(Command::Serve) {
+        Command::Serve => serve(&cli.common, &data, parts),
+        Command::Try => trial::run(cli.common.data.as_deref(), cli.common.durability.unwrap_or_default(), parts),
+        Command::User(user) => users::run(&data, user).map(|()| 0),
+        Command::Who { json } => admin::ask(&data, Ask::Who, false).map(|answer| users::print_online(&answer.sessions, json)),
+        Command::Kick { name } => admin::ask(&data, Ask::Kick(name), false).map(|_| 0),
+        Command::Verbs { json } => Registry::linked().map(|registry| users::print_verbs(&registry, json)),
+    };
+    result.unwrap_or_else(|error| {
+        out::failure(&error);
+        if error.kind == ErrorKind::BadRequest { USAGE } else { 1 }
+    })
+}
+
+fn serve(common: &Common, data: &Path, parts: &Parts) -> Result<u8> {
+    let file = config::read(common.config.as_deref(), data)?;
+    start_log(common.log_format.or(file.log_format).unwrap_or_default());
+    let listen = common.listen.clone().or(file.listen).unwrap_or_else(|| LISTEN.to_owned());
+    let address = config::listen_address(&listen)?;
+    // Without TLS there is nothing yet that these two could change.
+    let _ = common.no_tls || file.no_tls.unwrap_or_default();
+    let server = open(data, common.durability.or(file.durability).unwrap_or_default(), parts)?;
+    watch::set_up_executor();
+    rt::block_on(async {
+        let stop = listener::told_to_stop()?;
+        let socket = admin::Socket::bind(&config::make_data_folder(data)?).await?;
+        let (listener, address) = listener::bind(address).await?;
+        start_watchdog(&server)?;
+        out::line(format_args!("listening on {address}"));
+        let serving = listener::accept(server.clone(), listener, stop);
+        let admin = async {
+            socket.serve(server.clone()).await;
+            Ok(())
+        };
+        futures_lite::FutureExt::or(serving, admin).await
+    })?;
+    Ok(0)
+}
+
+/// Opens data folder, accounts and store.
+pub(crate) fn open(data: &Path, durability: Durability, parts: &Parts) -> Result<Arc<Server>> {
+    let registry = Registry::linked()?;
+    let data = config::make_data_folder(data)?;
+    let accounts = Accounts::open(&data)?;
+    let store = (parts.store)(&data, durability)?;
+    Ok(Server::new(registry, store, accounts))
+}
+
+/// Starts the watchdog's thread.
+pub(crate) fn start_watchdog(server: &Arc<Server>) -> Result<()> {
+    let weak = Arc::downgrade(server);
+    let thread = std::thread::Builder::new().name("ferryd-watchdog".to_owned());
+    thread
+        .spawn(move || watch::watch(weak))
+        .map_err(|error| Error::internal("no thread for the watchdog").caused_by(error))?;
+    Ok(())
+}
+
+/// Logs go to standard error; `RUST_LOG` says how much.
+fn start_log(format: LogFormat) {
+    let filter =
+        tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(false)
+        .with_writer(std::io::stderr);
+    // A second call in one process leaves the first one's log in place.
+    let _ = match format {
+        LogFormat::Text => log.with_ansi(console::colors_enabled_stderr()).try_init(),
+        LogFormat::Json => log.json().try_init(),
+    };
+    std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
+}

@@ -1,0 +1,358 @@
+//! The requests in flight on one connection: where their frames go, how they are stopped, and how long they have been at it.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_channel::{Receiver, Sender, TrySendError};
+use ferry_core::context::Inbound;
+use ferry_core::wire::flow::{Receiving, Sending};
+use ferry_core::wire::message::{End, Fail};
+use ferry_core::wire::{REQUESTS_MAX, WINDOW_BYTES};
+use ferry_core::{Chunk, Error, ErrorKind, Result};
+
+use crate::watch::now_ms;
+
+/// One request in flight.
+#[derive(Debug)]
+pub(crate) struct Request {
+    /// The client's number for it.
+    pub(crate) id: u32,
+    /// The verb's name, for those who ask what is going on.
+    pub(crate) verb: String,
+    /// When it came, in [`now_ms`].
+    pub(crate) since_ms: u64,
+    /// When its verb was last given the processor and did not return yet, in [`now_ms`]; 0 while it waits.
+    pub(crate) busy_since_ms: AtomicU64,
+    /// Whether the client has its answer: set by the first who answers.
+    answered: AtomicBool,
+    /// Whether contents may come: from `Begin` on, or at once when the client is eager.
+    is_open: AtomicBool,
+    inbox: Sender<Inbound>,
+    receiving: Mutex<Receiving>,
+    sending: Mutex<Sending>,
+    wake: Sender<()>,
+    stop: Sender<()>,
+}
+
+/// What the request's own task holds of it.
+#[derive(Debug)]
+pub(crate) struct Ends {
+    /// Contents as they come.
+    pub(crate) inbox: Receiver<Inbound>,
+    /// Wakes a sender that waits for a grant.
+    pub(crate) wake: Receiver<()>,
+    /// Closed when the client cancels.
+    pub(crate) stop: Receiver<()>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Request {
+    fn new(id: u32, verb: String, is_eager: bool, window: u32) -> (Self, Ends) {
+        // Bounded by flow control: every entry has at least one byte of the window, but for empty chunks, which are dropped, and
+        // one `End`, behind which the box is closed.
+        let (inbox, inbox_end) = async_channel::unbounded();
+        let (wake, wake_end) = async_channel::bounded(1);
+        let (stop, stop_end) = async_channel::bounded(1);
+        let request = Self {
+            id,
+            verb,
+            since_ms: now_ms(),
+            busy_since_ms: AtomicU64::new(0),
+            answered: AtomicBool::new(false),
+            is_open: AtomicBool::new(is_eager),
+            inbox,
+            receiving: Mutex::default(),
+            sending: Mutex::new(Sending::new(window)),
+            wake,
+            stop,
+        };
+        (
+            request,
+            Ends {
+                inbox: inbox_end,
+                wake: wake_end,
+                stop: stop_end,
+            },
+        )
+    }
+
+    /// Whether nobody has answered yet; whoever is told so does.
+    pub(crate) fn may_answer(&self) -> bool {
+        !self.answered.swap(true, Ordering::AcqRel)
+    }
+
+    /// Lets contents come.
+    pub(crate) fn open(&self) {
+        self.is_open.store(true, Ordering::Release);
+    }
+
+    /// Contents came.
+    fn data(&self, chunk: Chunk) -> Result<()> {
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        if !self.is_open.load(Ordering::Acquire) {
+            return Err(Error::bad_request("data for a request that takes none now"));
+        }
+        lock(&self.receiving).arrived(chunk.len())?;
+        match self.inbox.try_send(Inbound::Data(chunk)) {
+            Err(TrySendError::Closed(_)) if self.inbox.receiver_count() > 0 => {
+                Err(Error::bad_request("data behind the end of a body"))
+            }
+            // The verb has ended and wants no more: what was under way is dropped.
+            _ => Ok(()),
+        }
+    }
+
+    /// The body is complete.
+    fn end(&self, end: End) {
+        let _ = self.inbox.try_send(Inbound::End(end));
+        self.inbox.close();
+    }
+
+    /// The verb took bytes in; gives the grant to send, if it is time.
+    pub(crate) fn taken(&self, bytes: usize) -> Option<u32> {
+        lock(&self.receiving).taken(bytes)
+    }
+
+    /// Takes leave to send up to `want` bytes; 0 when there is none now.
+    pub(crate) fn claim(&self, want: usize) -> usize {
+        let mut sending = lock(&self.sending);
+        let bytes = want.min(usize::try_from(sending.open()).unwrap_or(usize::MAX));
+        sending.sent(bytes);
+        bytes
+    }
+
+    fn granted(&self, bytes: u32) -> Result<()> {
+        lock(&self.sending).granted(bytes)?;
+        let _ = self.wake.try_send(());
+        Ok(())
+    }
+
+    /// Stops the request at its next point of waiting.
+    pub(crate) fn stop(&self) {
+        self.stop.close();
+    }
+}
+
+/// The requests in flight on one connection.
+#[derive(Debug)]
+pub(crate) struct Requests {
+    in_flight: Mutex<HashMap<u32, Arc<Request>>>,
+    /// The highest number seen. Numbers only rise, so a late frame cannot meet another request.
+    last: Mutex<u32>,
+    /// What the client takes of one body before it grants more.
+    window: u32,
+    /// Closed when the last request has ended and no more may come.
+    idle: (Sender<()>, Receiver<()>),
+    draining: AtomicBool,
+}
+
+impl Requests {
+    /// For a client that announced that window.
+    pub(crate) fn new(window: u32) -> Self {
+        let window = window.min(WINDOW_BYTES);
+        let idle = async_channel::bounded(1);
+        Self {
+            in_flight: Mutex::default(),
+            last: Mutex::new(0),
+            window,
+            idle,
+            draining: AtomicBool::new(false),
+        }
+    }
+
+    /// Takes a new request in.
+    ///
+    /// # Errors
+    /// `Ok(Err(fail))` is the answer for a request that cannot run now. `bad_request` for a number that was used before: that
+    /// ends the connection.
+    pub(crate) fn begin(&self, id: u32, verb: String, is_eager: bool) -> Result<std::result::Result<(Arc<Request>, Ends), Fail>> {
+        let mut last = lock(&self.last);
+        if id <= *last {
+            return Err(Error::bad_request("request numbers must rise"));
+        }
+        *last = id;
+        let mut in_flight = lock(&self.in_flight);
+        let busy = |text: &'static str| Ok(Err(Fail::new(id, &Error::new(ErrorKind::Busy, text))));
+        if self.draining.load(Ordering::Acquire) {
+            return busy("the server is stopping");
+        }
+        if in_flight.len() >= REQUESTS_MAX {
+            return busy("too many requests in flight");
+        }
+        let (request, ends) = Request::new(id, verb, is_eager, self.window);
+        let request = Arc::new(request);
+        in_flight.insert(id, request.clone());
+        Ok(Ok((request, ends)))
+    }
+
+    /// Forgets a request that was answered.
+    pub(crate) fn finish(&self, id: u32) {
+        let mut in_flight = lock(&self.in_flight);
+        in_flight.remove(&id);
+        if in_flight.is_empty() && self.draining.load(Ordering::Acquire) {
+            self.idle.0.close();
+        }
+    }
+
+    fn find(&self, id: u32) -> Option<Arc<Request>> {
+        lock(&self.in_flight).get(&id).cloned()
+    }
+
+    /// Hands contents on. Those for a request that has ended are dropped: they were under way.
+    ///
+    /// # Errors
+    /// `bad_request` when more came than was granted, or for a request that never was.
+    pub(crate) fn data(&self, id: u32, chunk: Chunk) -> Result<()> {
+        match self.find(id) {
+            Some(request) => request.data(chunk),
+            None => self.must_be_known(id),
+        }
+    }
+
+    /// Hands the end of a body on.
+    ///
+    /// # Errors
+    /// `bad_request` for a request that never was.
+    pub(crate) fn end(&self, end: End) -> Result<()> {
+        match self.find(end.id) {
+            Some(request) => request.end(end),
+            None => self.must_be_known(end.id)?,
+        }
+        Ok(())
+    }
+
+    /// Hands a grant on.
+    ///
+    /// # Errors
+    /// `bad_request` for a request that never was, or a grant beyond reason.
+    pub(crate) fn grant(&self, id: u32, bytes: u32) -> Result<()> {
+        match self.find(id) {
+            Some(request) => request.granted(bytes),
+            None => self.must_be_known(id),
+        }
+    }
+
+    /// Stops one request.
+    pub(crate) fn cancel(&self, id: u32) {
+        if let Some(request) = self.find(id) {
+            request.stop();
+        }
+    }
+
+    /// Stops all requests.
+    pub(crate) fn cancel_all(&self) {
+        self.all().iter().for_each(|request| request.stop());
+    }
+
+    /// Takes no more requests in, and waits until those in flight have ended.
+    pub(crate) async fn drain(&self) {
+        {
+            let in_flight = lock(&self.in_flight);
+            self.draining.store(true, Ordering::Release);
+            if in_flight.is_empty() {
+                self.idle.0.close();
+            }
+        }
+        let _ = self.idle.1.recv().await;
+    }
+
+    /// The requests in flight.
+    pub(crate) fn all(&self) -> Vec<Arc<Request>> {
+        lock(&self.in_flight).values().cloned().collect()
+    }
+
+    fn must_be_known(&self, id: u32) -> Result<()> {
+        if id == 0 || id > *lock(&self.last) {
+            Err(Error::bad_request("frame for a request that never was"))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_rise_and_late_frames_are_dropped() {
+        let requests = Requests::new(WINDOW_BYTES);
+        let _ends = requests.begin(5, "ls".into(), true).unwrap().unwrap();
+        assert!(requests.begin(5, "ls".into(), true).is_err() && requests.begin(4, "ls".into(), true).is_err());
+        requests.finish(5);
+        assert!(requests.data(5, Chunk::from(&b"late"[..])).is_ok());
+        assert!(requests.data(6, Chunk::from(&b"early"[..])).is_err() && requests.data(0, Chunk::with_len(1)).is_err());
+    }
+
+    #[test]
+    fn the_sixty_fifth_request_is_told_to_wait() {
+        let requests = Requests::new(WINDOW_BYTES);
+        let kept: Vec<_> = (1..=64)
+            .map(|id| requests.begin(id, "ls".into(), true).unwrap().unwrap())
+            .collect();
+        assert_eq!(
+            requests.begin(65, "ls".into(), true).unwrap().unwrap_err().kind,
+            ErrorKind::Busy
+        );
+        drop(kept);
+        requests.finish(1);
+        assert!(requests.begin(66, "ls".into(), true).unwrap().is_ok());
+    }
+
+    #[test]
+    fn data_beyond_the_window_or_behind_the_end_breaks_the_connection() {
+        let requests = Requests::new(WINDOW_BYTES);
+        let (_request, ends) = requests.begin(1, "put".into(), true).unwrap().unwrap();
+        for _ in 0..WINDOW_BYTES / 65_536 {
+            requests.data(1, Chunk::with_len(65_536)).unwrap();
+        }
+        assert!(requests.data(1, Chunk::with_len(1)).is_err());
+        let (_request, more) = requests.begin(2, "put".into(), true).unwrap().unwrap();
+        requests
+            .end(End {
+                id: 2,
+                size: 0,
+                digest: ferry_core::Algorithm::Md5.digest(b""),
+            })
+            .unwrap();
+        assert!(requests.data(2, Chunk::with_len(1)).is_err());
+        drop((ends, more));
+    }
+
+    #[test]
+    fn data_before_its_time_breaks_the_connection() {
+        let requests = Requests::new(WINDOW_BYTES);
+        let (request, ends) = requests.begin(1, "put".into(), false).unwrap().unwrap();
+        assert!(requests.data(1, Chunk::with_len(1)).is_err());
+        request.open();
+        assert!(requests.data(1, Chunk::with_len(1)).is_ok());
+        drop(ends);
+    }
+
+    #[test]
+    fn draining_waits_for_the_last_request() {
+        let requests = Requests::new(WINDOW_BYTES);
+        let _ends = requests.begin(1, "ls".into(), true).unwrap().unwrap();
+        ferry_core::rt::block_on(async {
+            let order = Mutex::new(Vec::new());
+            let drain = async {
+                requests.drain().await;
+                lock(&order).push("drained");
+            };
+            let work = async {
+                futures_lite::future::yield_now().await;
+                assert!(requests.begin(2, "ls".into(), true).unwrap().is_err());
+                lock(&order).push("done");
+                requests.finish(1);
+            };
+            futures_lite::future::zip(drain, work).await;
+            assert_eq!(*lock(&order), ["done", "drained"]);
+        });
+    }
+}

@@ -1,0 +1,113 @@
+//! What all connections share: verbs, store, accounts, and who is logged in.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ferry_core::store::Store;
+use ferry_core::wire::message::Catalog;
+use ferry_core::{Registry, Result, User, VerbInfo};
+
+use crate::accounts::Accounts;
+use crate::session::Session;
+
+/// What this server says it is, in its hello.
+pub(crate) const AGENT: &str = concat!("ferryd/", env!("CARGO_PKG_VERSION"));
+/// About so many bytes of the catalogue go into one frame.
+const CATALOG_BYTES: usize = 32 * 1024;
+
+/// What all connections share.
+pub(crate) struct Server {
+    /// The verbs that are linked.
+    pub(crate) registry: Arc<Registry>,
+    /// Where files are kept.
+    pub(crate) store: Arc<dyn Store>,
+    /// Who may log in.
+    pub(crate) accounts: Accounts,
+    sessions: Mutex<BTreeMap<u64, Arc<Session>>>,
+    next_session: AtomicU64,
+    given_up: AtomicI64,
+}
+
+impl Server {
+    /// A server without connections.
+    pub(crate) fn new(registry: Registry, store: Arc<dyn Store>, accounts: Accounts) -> Arc<Self> {
+        Arc::new(Self {
+            registry: Arc::new(registry),
+            store,
+            accounts,
+            sessions: Mutex::default(),
+            next_session: AtomicU64::new(1),
+            given_up: AtomicI64::new(0),
+        })
+    }
+
+    fn table(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Session>>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note of a session; gives its number.
+    pub(crate) fn enter(&self, session: &Arc<Session>) -> u64 {
+        let number = self.next_session.fetch_add(1, Ordering::Relaxed);
+        self.table().insert(number, session.clone());
+        number
+    }
+
+    /// Forgets a session.
+    pub(crate) fn leave(&self, number: u64) {
+        self.table().remove(&number);
+    }
+
+    /// Everyone who is logged in.
+    pub(crate) fn sessions(&self) -> Vec<Arc<Session>> {
+        self.table().values().cloned().collect()
+    }
+
+    /// Counts verbs that do not come back, and (-1) those that did after all.
+    pub(crate) fn gives_up(&self, change: i64) {
+        self.given_up.fetch_add(change, Ordering::Relaxed);
+    }
+
+    /// How many verbs do not come back.
+    pub(crate) fn given_up(&self) -> usize {
+        usize::try_from(self.given_up.load(Ordering::Relaxed)).unwrap_or(0)
+    }
+
+    /// The verbs that a user may run, in as many messages as they need.
+    pub(crate) fn catalog(&self, user: &User) -> Result<Vec<Catalog>> {
+        let mut parts = vec![Catalog {
+            verbs: Vec::new(),
+            last: false,
+        }];
+        let mut bytes = 0;
+        for entry in self.registry.visible(user) {
+            let size = weight(&entry.info);
+            if bytes + size > CATALOG_BYTES && bytes > 0 {
+                parts.push(Catalog {
+                    verbs: Vec::new(),
+                    last: false,
+                });
+                bytes = 0;
+            }
+            bytes += size;
+            if let Some(part) = parts.last_mut() {
+                part.verbs.push(entry.info.clone());
+            }
+        }
+        if let Some(part) = parts.last_mut() {
+            part.last = true;
+        }
+        Ok(parts)
+    }
+}
+
+/// About how many bytes a verb takes in the catalogue.
+fn weight(info: &VerbInfo) -> usize {
+    let args: usize = info
+        .args
+        .iter()
+        .map(|arg| 120 + arg.name.len() + arg.doc.len() + arg.choices.iter().map(String::len).sum::<usize>())
+        .sum();
+    let examples: usize = info.examples.iter().map(|(line, doc)| line.len() + doc.len() + 8).sum();
+    160 + info.doc.len() + args + examples
+}

@@ -1,0 +1,200 @@
+//! One connection after another: frames in, dispatch, frames out. A failed verb never costs the connection; a broken frame
+//! always does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ferry_core::dispatch::{Env, dispatch};
+use ferry_core::wire::Kind;
+use ferry_core::wire::frame::{HEADER_BYTES, Header, Stage};
+use ferry_core::wire::guard::Map;
+use ferry_core::wire::io::{FrameReader, Incoming, Outbox, outbox};
+use ferry_core::wire::message::{self, Cancel, Complete, End, Expand, Fail, Message as _};
+use ferry_core::{Error, ErrorKind, Result, rt};
+use futures_lite::{AsyncRead, AsyncWrite, FutureExt as _};
+
+use crate::accounts::Live;
+use crate::link::WireLink;
+use crate::login::{Entered, enter};
+use crate::requests::{Ends, Request, Requests};
+use crate::server::Server;
+use crate::watch::Watched;
+
+/// A session without a request in flight is ended after so long.
+const IDLE: Duration = Duration::from_secs(15 * 60);
+
+/// Someone who is logged in.
+pub(crate) struct Session {
+    /// What all connections share.
+    pub(crate) server: Arc<Server>,
+    /// The account's name.
+    pub(crate) user: String,
+    /// The account, live.
+    live: Arc<Live>,
+    /// The requests in flight.
+    pub(crate) requests: Requests,
+    /// Where frames for the client go.
+    pub(crate) outbox: Outbox,
+}
+
+/// Serves a connection from hello to end.
+pub(crate) async fn serve<R, W>(server: Arc<Server>, reader: R, writer: W, peer: String)
+where
+    R: AsyncRead + Unpin + Send + 'static,
+    W: AsyncWrite + Unpin + Send + 'static,
+{
+    let (outbox, writer) = outbox(writer);
+    let writing = rt::spawn(writer.run());
+    let mut reader = FrameReader::new(reader);
+    match enter(&server, &mut reader, &outbox).await {
+        Ok(None) => tracing::debug!(peer, "left before login"),
+        Err(error) => tracing::info!(peer, kind = %error.kind, "{error}"),
+        Ok(Some(entered)) => logged_in(server, entered, &mut reader, &outbox, &peer).await,
+    }
+    // What was put into the queue is still written, then the stream is closed.
+    outbox.close();
+    if let Err(error) = writing.await {
+        tracing::debug!(peer, "{error}");
+    }
+}
+
+async fn logged_in<R: AsyncRead + Unpin>(
+    server: Arc<Server>,
+    entered: Entered,
+    reader: &mut FrameReader<R>,
+    outbox: &Outbox,
+    peer: &str,
+) {
+    let Entered { live, name, hello } = entered;
+    let end = live.end.clone();
+    let requests = Requests::new(hello.limits.window);
+    let session = Arc::new(Session {
+        server: server.clone(),
+        user: name,
+        live,
+        requests,
+        outbox: outbox.clone(),
+    });
+    let number = server.enter(&session);
+    tracing::info!(peer, user = session.user, "logged in");
+    let ended = async {
+        let _ = end.recv().await;
+        Err(Error::new(ErrorKind::LoginRefused, "the account was changed; log in again"))
+    };
+    let result = session.read_all(reader).or(ended).await;
+    if let Err(error) = &result {
+        // If the client reads no more, the queue is full and it does not miss the reason.
+        outbox.try_send(&Fail::new(0, error));
+    }
+    session.requests.cancel_all();
+    server.leave(number);
+    match result {
+        Ok(()) => tracing::info!(peer, user = session.user, "left"),
+        Err(error) => tracing::info!(peer, user = session.user, kind = %error.kind, "ended: {error}"),
+    }
+}
+
+impl Session {
+    /// Reads frames until the client leaves.
+    async fn read_all<R: AsyncRead + Unpin>(self: &Arc<Self>, reader: &mut FrameReader<R>) -> Result<()> {
+        loop {
+            match reader.next(Stage::LoggedIn, IDLE).await {
+                Ok(None) => return Ok(()),
+                Ok(Some(incoming)) => self.take(incoming).await?,
+                // A client that waits for a long request says nothing, and is not idle.
+                Err(error) if error.kind == ErrorKind::Timeout && !self.requests.all().is_empty() => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn take(self: &Arc<Self>, incoming: Incoming) -> Result<()> {
+        match incoming {
+            Incoming::Data(id, chunk) => self.requests.data(id, chunk),
+            Incoming::Grant(id, bytes) => self.requests.grant(id, bytes),
+            Incoming::Echo(Kind::Ping, bytes) => {
+                let mut frame = Vec::with_capacity(HEADER_BYTES + bytes.len());
+                frame.extend_from_slice(&Header::write(Kind::Pong, bytes.len()));
+                frame.extend_from_slice(&bytes);
+                self.outbox.send_frame(frame).await
+            }
+            Incoming::Echo(..) => Ok(()),
+            Incoming::Control(kind, payload) => {
+                let map = Map::check(&payload)?;
+                let (id, verb, is_eager) = match kind {
+                    Kind::Cancel => {
+                        self.requests.cancel(Cancel::decode(&map)?.id);
+                        return Ok(());
+                    }
+                    Kind::End => return self.requests.end(End::decode(&map)?),
+                    Kind::Request => {
+                        let request = message::Request::decode(&map)?;
+                        (request.id, request.verb, request.body.is_some_and(|body| body.eager))
+                    }
+                    Kind::Complete => (Complete::decode(&map)?.id, "complete".to_owned(), false),
+                    Kind::Expand => (Expand::decode(&map)?.id, "expand".to_owned(), false),
+                    other => return Err(Error::bad_request(format!("{other:?} is nothing a client says"))),
+                };
+                match self.requests.begin(id, verb, is_eager)? {
+                    Err(fail) => self.outbox.send(&fail).await,
+                    Ok((request, ends)) => {
+                        // The task runs on by itself; it is stopped through the request.
+                        drop(rt::spawn(self.clone().run(kind, payload, request, ends)));
+                        Ok(())
+                    }
+                }
+            }
+        }
+    }
+
+    /// Runs one request to its answer.
+    async fn run(self: Arc<Self>, kind: Kind, payload: Vec<u8>, request: Arc<Request>, ends: Ends) {
+        let stop = ends.stop.clone();
+        let mut link = WireLink::new(request.clone(), ends, self.outbox.clone());
+        let work = async {
+            let (user, quota) = self.live.now();
+            let home = self.server.store.home(&user.name, quota).await?;
+            let env = Env {
+                registry: self.server.registry.clone(),
+                user,
+                home,
+            };
+            dispatch(&env, kind, &Map::check(&payload)?, &mut link).await
+        };
+        let stopped = async {
+            let _ = stop.recv().await;
+            Err(Error::new(ErrorKind::Cancelled, "cancelled"))
+        };
+        let result = Watched::new(request.clone(), work).or(stopped).await;
+        if !request.may_answer() {
+            self.server.gives_up(-1);
+            return;
+        }
+        let sent = match &result {
+            Ok(done) => {
+                self.outbox
+                    .send(&message::Done {
+                        id: request.id,
+                        ..done.clone()
+                    })
+                    .await
+            }
+            Err(error) => {
+                if let Some(source) = &error.source {
+                    tracing::warn!(user = self.user, verb = request.verb, kind = %error.kind, %source, "{error}");
+                }
+                self.outbox.send(&Fail::new(request.id, error)).await
+            }
+        };
+        if let Err(error) = sent
+            && error.kind != ErrorKind::Cancelled
+        {
+            // The answer fits no frame: say so rather than nothing.
+            let _ = self.outbox.send(&Fail::new(request.id, &error)).await;
+        }
+        let ms = crate::watch::now_ms().saturating_sub(request.since_ms);
+        let outcome = result.as_ref().err().map_or("ok", |error| error.kind.as_str());
+        tracing::debug!(user = self.user, verb = request.verb, outcome, ms, "request");
+        self.requests.finish(request.id);
+    }
+}

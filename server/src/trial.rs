@@ -1,0 +1,86 @@
+//! `ferryd try`: a server on a loopback port, an account made for the occasion, and our shell logged in to it, in one process.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use ferry_core::login::scram::{self, Verifier};
+use ferry_core::{Error, Result, User, rt};
+
+use crate::accounts::{Account, Auth};
+use crate::{Durability, Parts, listener, options, out, watch};
+
+/// The account's name.
+const USER: &str = "you";
+/// The account's quota, so that there is one to be seen: 10 GiB.
+const QUOTA_BYTES: u64 = 10 << 30;
+
+/// Runs it; gives the shell's exit code. Without `data`, everything is thrown away at the end.
+pub(crate) fn run(data: Option<&Path>, durability: Durability, parts: &Parts) -> Result<u8> {
+    let folder = match data {
+        Some(data) => Folder {
+            path: data.to_owned(),
+            throw_away: false,
+        },
+        None => Folder::temporary()?,
+    };
+    watch::set_up_executor();
+    let server = options::open(&folder.path, durability, parts)?;
+    let password = hex(&scram::random::<16>()?);
+    let auth = Auth::Scram(Verifier::new(&password)?);
+    match server.accounts.get(USER) {
+        // A folder kept from an earlier try: the password of that day is gone with it.
+        Ok(_) => server.accounts.update(USER, true, |account| {
+            account.auth = auth;
+            Ok(())
+        })?,
+        Err(_) => server.accounts.add(&Account {
+            user: User::named(USER),
+            quota: Some(QUOTA_BYTES),
+            disabled: false,
+            auth,
+            created: 0,
+        })?,
+    }
+    let (listener, address) = rt::block_on(listener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))))?;
+    options::start_watchdog(&server)?;
+    let (stop, stopped) = async_channel::bounded::<()>(1);
+    let serving = rt::spawn(listener::accept(server.clone(), listener, async move {
+        let _ = stopped.recv().await;
+    }));
+    let kept = if folder.throw_away { "thrown away at the end" } else { "kept" };
+    out::note(format_args!(
+        "ferryd: trying it on {address} as `{USER}`, data in {} ({kept})",
+        folder.path.display()
+    ));
+    let code = (parts.shell)(address, USER, &password);
+    drop(stop);
+    rt::block_on(serving)?;
+    drop(server);
+    Ok(u8::try_from(code).unwrap_or(1))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A data folder, removed at the end when it was made for the occasion.
+struct Folder {
+    path: PathBuf,
+    throw_away: bool,
+}
+
+impl Folder {
+    fn temporary() -> Result<Self> {
+        let path = std::env::temp_dir().join(format!("ferry-try-{}", hex(&scram::random::<8>()?)));
+        std::fs::create_dir(&path).map_err(|error| Error::internal(format!("cannot make {}: {error}", path.display())))?;
+        Ok(Self { path, throw_away: true })
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if self.throw_away {
+            let _ = std::fs::remove_dir_all(&self.path);
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! `ferryd user` and the other calls that print: what an administrator asks for, and how the answers look.
+
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use ferry_core::login::scram::Verifier;
+use ferry_core::size::ByteSize;
+use ferry_core::{Error, Registry, Result, User as CoreUser};
+use serde_json::json;
+
+use crate::accounts::{Account, Auth};
+use crate::admin::{self, Ask, Changes, Online};
+use crate::options::{Rights, User};
+use crate::out;
+
+/// The longest password, in bytes: beyond it, a file was meant.
+const PASSWORD_MAX_BYTES: usize = 1024;
+
+/// Does one `ferryd user` call.
+pub(crate) fn run(data: &Path, user: User) -> Result<()> {
+    match user {
+        User::Add {
+            name,
+            rights,
+            password_stdin,
+            auth,
+        } => {
+            CoreUser::check_name(&name)?;
+            if auth != "scram-sha-256" {
+                return Err(Error::unsupported("this version has no md5 login yet").hint("leave --auth away"));
+            }
+            let verifier = Verifier::new(&password(&name, password_stdin)?)?;
+            let account = Account {
+                user: CoreUser {
+                    read_only: rights.read_only.unwrap_or_default(),
+                    allow: verbs(rights.allow),
+                    deny: verbs(rights.deny),
+                    ..CoreUser::named(name)
+                },
+                quota: rights.quota.and_then(|quota| quota.0).map(|size| size.0),
+                disabled: false,
+                auth: Auth::Scram(verifier),
+                created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs()),
+            };
+            admin::ask(data, Ask::Add(account), true).map(drop)
+        }
+        User::List { json } => {
+            let answer = admin::ask(data, Ask::List, false)?;
+            let width = answer
+                .accounts
+                .iter()
+                .map(|account| account.user.name.len())
+                .max()
+                .unwrap_or(0);
+            answer.accounts.iter().for_each(|account| print(account, json, width));
+            Ok(())
+        }
+        User::Show { name, json } => {
+            let answer = admin::ask(data, Ask::Show(name), false)?;
+            answer.accounts.iter().for_each(|account| print(account, json, 0));
+            Ok(())
+        }
+        User::Set { name, rights } => {
+            let Rights {
+                quota,
+                read_only,
+                allow,
+                deny,
+            } = rights;
+            let changes = Changes {
+                quota: quota.map(|quota| quota.0),
+                read_only,
+                allow: allow.map(|list| verbs(Some(list))),
+                deny: deny.map(|list| verbs(Some(list))),
+            };
+            admin::ask(data, Ask::Set(name, changes), false).map(drop)
+        }
+        User::Passwd { name, password_stdin } => {
+            // Asked first, so that nobody types a password for an account that is not there.
+            admin::ask(data, Ask::Show(name.clone()), false)?;
+            let auth = Auth::Scram(Verifier::new(&password(&name, password_stdin)?)?);
+            admin::ask(data, Ask::Password(name, auth), false).map(drop)
+        }
+        User::Disable { name } => admin::ask(data, Ask::Disable(name, true), false).map(drop),
+        User::Enable { name } => admin::ask(data, Ask::Disable(name, false), false).map(drop),
+        User::Remove { name } => admin::ask(data, Ask::Remove(name), false).map(drop),
+    }
+}
+
+/// The verbs of a list with commas.
+fn verbs(list: Option<String>) -> Vec<String> {
+    list.unwrap_or_default()
+        .split(',')
+        .map(str::trim)
+        .filter(|verb| !verb.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// A new password: one line of standard input, or asked for twice on the terminal.
+fn password(name: &str, from_stdin: bool) -> Result<String> {
+    let failed = |error: std::io::Error| Error::bad_request(format!("the password cannot be read: {error}"));
+    let password = if from_stdin {
+        let mut line = String::new();
+        std::io::stdin().read_line(&mut line).map_err(failed)?;
+        line.strip_suffix('\n')
+            .map(|line| line.strip_suffix('\r').unwrap_or(line))
+            .unwrap_or(&line)
+            .to_owned()
+    } else {
+        let terminal = console::Term::stderr();
+        if !terminal.is_term() {
+            return Err(Error::bad_request("there is no terminal to ask for the password on").hint("use --password-stdin"));
+        }
+        let ask = |text: String| {
+            terminal.write_str(&text).map_err(failed)?;
+            terminal.read_secure_line().map_err(failed)
+        };
+        let first = ask(format!("New password for {name}: "))?;
+        if first != ask("Once more: ".to_owned())? {
+            return Err(Error::bad_request("the two passwords differ"));
+        }
+        first
+    };
+    if password.is_empty() || password.len() > PASSWORD_MAX_BYTES {
+        return Err(Error::bad_request(format!("a password has 1 to {PASSWORD_MAX_BYTES} bytes")));
+    }
+    Ok(password)
+}
+
+fn print(account: &Account, json: bool, width: usize) {
+    let user = &account.user;
+    if json {
+        return out::line(json!({
+            "user": user.name, "quota": account.quota, "auth": account.auth_name(), "read_only": user.read_only,
+            "allow": user.allow, "deny": user.deny, "admin": user.admin, "disabled": account.disabled, "created": account.created,
+        }));
+    }
+    let quota = account
+        .quota
+        .map_or("no quota".to_owned(), |bytes| ByteSize(bytes).to_string());
+    let mut line = format!("{:width$}  {quota:>10}  {}", user.name, account.auth_name());
+    for (is_so, text) in [
+        (user.read_only, "read-only".to_owned()),
+        (account.disabled, "disabled".to_owned()),
+    ] {
+        line.push_str(&if is_so { format!("  {text}") } else { String::new() });
+    }
+    for (name, list) in [("allow", &user.allow), ("deny", &user.deny)] {
+        line.push_str(&if list.is_empty() {
+            String::new()
+        } else {
+            format!("  {name} {}", list.join(","))
+        });
+    }
+    out::line(line);
+}
+
+/// Prints who is logged in; gives the exit code.
+pub(crate) fn print_online(sessions: &[Online], json: bool) -> u8 {
+    for session in sessions {
+        if json {
+            let requests: Vec<_> = session
+                .requests
+                .iter()
+                .map(|(verb, ms)| json!({"verb": verb, "ms": ms}))
+                .collect();
+            out::line(json!({"user": session.user, "requests": requests}));
+        } else {
+            let doing: Vec<_> = session
+                .requests
+                .iter()
+                .map(|(verb, ms)| format!("{verb} for {} s", ms / 1000))
+                .collect();
+            let doing = if doing.is_empty() {
+                "idle".to_owned()
+            } else {
+                doing.join(", ")
+            };
+            out::line(format_args!("{}  {doing}", session.user));
+        }
+    }
+    0
+}
+
+/// Prints the linked verbs; gives the exit code.
+pub(crate) fn print_verbs(registry: &Registry, json: bool) -> u8 {
+    let infos: Vec<_> = registry.entries().iter().map(|entry| &entry.info).collect();
+    let width = infos.iter().map(|info| info.name.len()).max().unwrap_or(0);
+    for info in infos {
+        if json {
+            out::line(
+                json!({"verb": info.name, "aliases": info.aliases, "crate": info.krate, "version": info.version, "since": info.since}),
+            );
+        } else {
+            out::line(format_args!("{:width$}  {} {}", info.name, info.krate, info.version));
+        }
+    }
+    0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_with_commas_are_taken_apart() {
+        assert_eq!(verbs(Some(" rm, mv,,".into())), ["rm", "mv"]);
+        assert!(verbs(Some(String::new())).is_empty() && verbs(None).is_empty());
+    }
+}

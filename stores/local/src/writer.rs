@@ -1,0 +1,272 @@
+//! What writes an upload: bytes into staging while they are hashed, then the commit. Blocking, on a thread of the pool.
+//!
+//! The order of a commit is fixed: length, digest, flush of the file, rename, ledger, flush of the folder, and only then the
+//! answer.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use async_channel::Receiver;
+use ferry_core::store::{FileInfo, Start, UploadRequest};
+use ferry_core::{Algorithm, Chunk, Digest, Error, ErrorKind, Hasher, Result};
+use rustix::fs::{Mode, RenameFlags, Stat, Timespec, Timestamps, UTIME_OMIT, fchmod, fstat, futimens};
+
+use crate::books::lease_lost;
+use crate::home::Inner;
+use crate::jail::{Place, check_regular, counted, executable, failed, modified, timespec, version};
+use crate::source::hash_prefix;
+use crate::staging::{Lane, Slot};
+use crate::{Durability, lock, now};
+
+/// What an upload's thread is fed with.
+#[derive(Debug)]
+pub(crate) enum Feed {
+    /// The next bytes.
+    Bytes(Chunk),
+    /// All bytes were sent, and this is their digest.
+    Commit(Digest),
+}
+
+/// One lease of one unfinished upload, with the digest of its bytes so far.
+pub(crate) struct Writer {
+    pub(crate) inner: Arc<Inner>,
+    pub(crate) slot: Arc<Slot>,
+    pub(crate) lease: u64,
+    pub(crate) request: UploadRequest,
+    pub(crate) hasher: Hasher,
+    /// Whether a file was there that the client means to replace.
+    pub(crate) replaces: bool,
+}
+
+/// Tells the books that a thread has ended, however it does.
+struct Running<'w>(&'w Inner, &'w Slot, u64);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.end_writer(&self.1.id, self.2);
+    }
+}
+
+impl Writer {
+    /// Reads what is held: gives the point to go on from and restores the digest, in one pass.
+    pub(crate) fn resume(&mut self) -> Result<Start> {
+        let held = self.slot.held();
+        if held == 0 {
+            return Ok(Start::BEGINNING);
+        }
+        let file = {
+            let mut lane = lock(&self.slot.lane);
+            self.check_lease(&lane)?;
+            self.inner.staging.file(&self.slot, &mut lane)
+        };
+        let mut prefix = Algorithm::Blake3.hasher();
+        let read = file.map_err(Into::into).and_then(|file| {
+            // A sign of life, also for after a restart.
+            let now = timespec(now());
+            let times = Timestamps {
+                last_access: now,
+                last_modification: now,
+            };
+            futimens(&file, &times)?;
+            hash_prefix(&file, held, &mut [&mut self.hasher, &mut prefix])
+        });
+        read.map_err(|error| self.io_failed(error))?;
+        Ok(Start {
+            code: ferry_core::store::CODE_RESUME,
+            offset: held,
+            prefix: Some(prefix.finish()),
+        })
+    }
+
+    /// Writes what comes until the commit, or until the upload is dropped.
+    pub(crate) fn run(mut self, feed: &Receiver<Feed>) -> Result<Option<FileInfo>> {
+        let (inner, slot) = (self.inner.clone(), self.slot.clone());
+        let _running = Running(&inner, &slot, self.lease);
+        // Large ones are described from the start, so that they outlive a crash too.
+        let meta = (&self.request.path, self.request.size, self.request.expected);
+        let mut lane = lock(&slot.lane);
+        if self.check_lease(&lane).is_ok() {
+            inner
+                .staging
+                .record(&slot, &mut lane, meta)
+                .map_err(|error| self.io_failed(error))?;
+        }
+        drop(lane);
+        loop {
+            match feed.recv_blocking() {
+                Ok(Feed::Bytes(chunk)) => {
+                    if let Err(error) = self.append(&chunk) {
+                        self.leave();
+                        return Err(error);
+                    }
+                }
+                Ok(Feed::Commit(digest)) => return self.commit(digest).map(Some),
+                Err(_) => {
+                    self.leave();
+                    return Ok(None);
+                }
+            }
+        }
+    }
+
+    /// Writes bytes behind those that are held.
+    pub(crate) fn append(&mut self, chunk: &Chunk) -> Result<()> {
+        let mut lane = lock(&self.slot.lane);
+        self.check_lease(&lane)?;
+        let written = self.inner.staging.append(&self.slot, &mut lane, chunk);
+        written.map_err(|error| self.io_failed(error))?;
+        drop(lane);
+        self.slot.touched.store(now(), Ordering::Release);
+        // The lock makes sure that whoever is about to wait for it hears of it.
+        drop(lock(&self.inner.books));
+        self.inner.progress.notify_all();
+        self.hasher.update(chunk);
+        Ok(())
+    }
+
+    /// Proves, makes durable and publishes the file.
+    pub(crate) fn commit(self, digest: Digest) -> Result<FileInfo> {
+        let path = &self.request.path;
+        let slot = self.slot.clone();
+        let mut lane = lock(&slot.lane);
+        self.check_lease(&lane)?;
+        let held = self.slot.held();
+        if let Some(size) = self.request.size.filter(|size| *size != held) {
+            self.keep(&mut lane);
+            let text = format!("{path}: {held} of {size} bytes are here");
+            return Err(Error::new(ErrorKind::OffsetMismatch, text)
+                .at(path)
+                .hint("run it again to go on"));
+        }
+        let ours = self.hasher.finish();
+        if ours != digest {
+            self.throw_away(&mut lane);
+            let text = format!("{path}: the bytes that arrived have {ours}, announced was {digest}");
+            return Err(Error::new(ErrorKind::DigestMismatch, text).at(path).hint("try again"));
+        }
+        if let Err(error) = self.make_durable(&mut lane, held) {
+            // What a failed flush left in memory cannot be trusted, and asking again would find no error.
+            self.throw_away(&mut lane);
+            return Err(error);
+        }
+        let (place, stat) = self.publish(&mut lane, held).inspect_err(|_| self.keep(&mut lane))?;
+        self.inner.staging.forget(&slot, &mut lane);
+        self.inner.sync_folder(path, &place)?;
+        Ok(FileInfo {
+            path: path.into(),
+            size: held,
+            modified: modified(&stat),
+            executable: executable(&stat),
+            digest: Some(ours),
+            version: version(&stat),
+        })
+    }
+
+    /// Gives the file its length, mode and time, and flushes it.
+    fn make_durable(&self, lane: &mut Lane, held: u64) -> Result<()> {
+        let mut make = || -> std::io::Result<()> {
+            let file = self.inner.staging.file(&self.slot, lane)?;
+            if counted(&fstat(&file)?) != held {
+                // A write that failed half way left more.
+                file.set_len(held)?;
+            }
+            let read_write = Mode::RUSR | Mode::WUSR;
+            fchmod(&file, if self.request.executable { Mode::RWXU } else { read_write })?;
+            if let Some(modified) = self.request.modified {
+                let last_access = Timespec {
+                    tv_sec: 0,
+                    tv_nsec: UTIME_OMIT,
+                };
+                let last_modification = timespec(modified);
+                futimens(
+                    &file,
+                    &Timestamps {
+                        last_access,
+                        last_modification,
+                    },
+                )?;
+            }
+            match self.inner.durability {
+                Durability::Strict => file.sync_all(),
+                Durability::Relaxed => Ok(()),
+            }
+        };
+        make().map_err(|error| self.io_failed(error))
+    }
+
+    /// Renames the file into its place and enters it into the books.
+    fn publish(&self, lane: &mut Lane, held: u64) -> Result<(Place, Stat)> {
+        let (inner, path) = (&self.inner, &self.request.path);
+        let place = inner.jail.new_place(path)?;
+        let file = inner.staging.file(&self.slot, lane).map_err(|errno| failed(path, errno))?;
+        let mut ledger = lock(&inner.ledger);
+        let there = place.stat().map_err(|errno| failed(path, errno))?;
+        let mut flags = RenameFlags::NOREPLACE;
+        if let Some(stat) = &there {
+            check_regular(path, stat)?;
+            if self.request.no_clobber {
+                return Err(Error::exists(format!("{path}: already there")).at(path));
+            }
+            if !self.replaces {
+                let text = format!("{path}: came to be there while this was under way");
+                return Err(Error::exists(text).at(path).hint("run it again to replace it"));
+            }
+            flags = RenameFlags::empty();
+        }
+        ledger.before_change()?;
+        let Some(tracked) = lock(&inner.books).take(&self.slot.id, self.lease) else {
+            return Err(lease_lost(path));
+        };
+        let renamed = inner.staging.publish(&self.slot, &place, flags);
+        let mut books = lock(&inner.books);
+        if let Err(errno) = renamed {
+            books.put_back(tracked);
+            return Err(failed(path, errno));
+        }
+        books.usage.commit(tracked.reserved, held, there.as_ref().map_or(0, counted));
+        drop(books);
+        drop(ledger);
+        (lane.is_gone, lane.file) = (true, None);
+        // The rename itself is part of the version, so it is asked for afterwards.
+        let stat = fstat(&file).map_err(|errno| failed(path, errno))?;
+        Ok((place, stat))
+    }
+
+    /// Whether this lease is still the one.
+    fn check_lease(&self, lane: &Lane) -> Result<()> {
+        if lane.is_gone || lane.lease != self.lease {
+            return Err(lease_lost(&self.request.path));
+        }
+        Ok(())
+    }
+
+    /// Ends the work so that the upload can be taken up again.
+    fn leave(&self) {
+        let mut lane = lock(&self.slot.lane);
+        if self.check_lease(&lane).is_ok() {
+            self.keep(&mut lane);
+            lane.file = None;
+        }
+    }
+
+    fn keep(&self, lane: &mut Lane) {
+        if !lane.is_gone {
+            let meta = (&self.request.path, self.request.size, self.request.expected);
+            self.inner.keep(&self.slot, lane, meta);
+        }
+    }
+
+    /// Throws the bytes away and gives back what was reserved.
+    fn throw_away(&self, lane: &mut Lane) {
+        let mut books = lock(&self.inner.books);
+        if books.owned(&self.slot.id, self.lease).is_some() {
+            books.remove(&self.slot.id);
+        }
+        drop(books);
+        self.inner.staging.discard(&self.slot, lane);
+    }
+
+    fn io_failed(&self, error: std::io::Error) -> Error {
+        Error::from_io(&self.request.path, error).at(&self.request.path)
+    }
+}

@@ -1,0 +1,149 @@
+//! What outlives the server: ledger and unfinished uploads.
+
+use ferry_core::store::{CODE_RESUME, Store as _, UploadRequest};
+use ferry_core::{Algorithm, rt};
+use ferry_store_local::{LocalStore, Options};
+
+use crate::{Bed, LARGE, bytes, md5, path, request, write};
+
+#[test]
+fn a_ledger_closed_in_good_order_is_believed_and_one_left_open_is_not() {
+    let bed = Bed::new(None);
+    bed.put("/f", b"12345").unwrap();
+    let ledger = bed.folder.path().join("ledger/alice");
+    assert!(!ledger.exists(), "a ledger that is not right any more must not be there");
+    let bed = bed.restart(true);
+    assert!(ledger.exists());
+    assert_eq!(bed.books(), (5, 0));
+    // What is done behind the server's back is not seen while the ledger is believed ...
+    std::fs::write(bed.real("g"), "123").unwrap();
+    let bed = bed.restart(true);
+    assert_eq!(bed.usage().used, 5);
+    // ... and is once a change was made and the server ended without writing it down.
+    rt::block_on(bed.home.remove_file(&path("/f"))).unwrap();
+    assert!(!ledger.exists());
+    let bed = bed.restart(false);
+    assert_eq!(bed.books(), (3, 0));
+}
+
+#[test]
+fn reading_leaves_the_ledger_alone() {
+    let bed = Bed::new(None).restart(true);
+    rt::block_on(async {
+        bed.home.stat(&path("/")).await.unwrap();
+        bed.home.make_dir(&path("/d")).await.unwrap();
+        bed.home.remove_dir(&path("/d")).await.unwrap();
+    });
+    assert!(bed.folder.path().join("ledger/alice").exists());
+}
+
+#[test]
+fn a_broken_ledger_is_counted_anew() {
+    let bed = Bed::new(None);
+    bed.put("/f", b"12345").unwrap();
+    rt::block_on(bed.store.close()).unwrap();
+    std::fs::write(bed.folder.path().join("ledger/alice"), "nonsense").unwrap();
+    assert_eq!(bed.restart(false).books(), (5, 0));
+}
+
+#[test]
+fn a_change_after_closing_is_not_lost() {
+    let bed = Bed::new(None);
+    rt::block_on(bed.store.close()).unwrap();
+    bed.put("/f", b"12345").unwrap();
+    assert_eq!(bed.restart(false).books(), (5, 0));
+}
+
+#[test]
+fn folders_below_folders_are_counted() {
+    let bed = Bed::new(None);
+    std::fs::create_dir_all(bed.real("a/b/c")).unwrap();
+    for name in ["a/1", "a/b/2", "a/b/c/3"] {
+        std::fs::write(bed.real(name), [0; 7]).unwrap();
+    }
+    std::os::unix::fs::symlink("a", bed.real("link")).unwrap();
+    assert_eq!(bed.restart(false).books(), (21, 0));
+}
+
+#[test]
+fn unfinished_uploads_and_their_reservations_outlive_the_server() {
+    let bed = Bed::new(None);
+    let content = bytes(LARGE);
+    for (at, size) in [("/declared", Some(LARGE as u64)), ("/stream", None)] {
+        let wanted = UploadRequest { size, ..request(at, 0) };
+        let mut upload = bed.open(wanted).unwrap();
+        rt::block_on(write(&mut *upload, &content[..LARGE / 2])).unwrap();
+    }
+    let before = rt::block_on(bed.home.partials()).unwrap();
+    let bed = bed.restart(false);
+    let after = rt::block_on(bed.home.partials()).unwrap();
+    assert_eq!(before.len(), 2);
+    for (before, after) in before.iter().zip(&after) {
+        assert_eq!((&before.id, &before.path), (&after.id, &after.path));
+        assert_eq!((before.size, before.received), (after.size, after.received));
+    }
+    // A stream's is what it holds, for more was never promised.
+    assert_eq!(bed.books(), (0, (LARGE + LARGE / 2) as u64));
+    let mut upload = bed.open(request("/declared", LARGE)).unwrap();
+    assert_eq!((upload.start().code, upload.start().offset), (CODE_RESUME, LARGE as u64 / 2));
+    assert_eq!(upload.start().prefix, Some(Algorithm::Blake3.digest(&content[..LARGE / 2])));
+    rt::block_on(async {
+        write(&mut *upload, &content[LARGE / 2..]).await.unwrap();
+        upload.commit(md5(&content)).await.unwrap();
+    });
+    assert_eq!(bed.books(), (LARGE as u64, LARGE as u64 / 2));
+    assert_eq!(std::fs::read(bed.real("declared")).unwrap(), content);
+}
+
+#[test]
+fn an_upload_under_way_outlives_a_crash() {
+    let bed = Bed::new(None);
+    let mut upload = bed.open(request("/f", LARGE)).unwrap();
+    rt::block_on(write(&mut *upload, &bytes(LARGE / 2))).unwrap();
+    // Waits until the bytes are written; the upload itself neither ends nor is dropped, as in a crash.
+    assert_eq!(rt::block_on(bed.home.partials()).unwrap()[0].received, LARGE as u64 / 2);
+    let next = LocalStore::open(bed.folder.path(), Options::default()).unwrap();
+    let home = rt::block_on(next.home("alice", None)).unwrap();
+    let found = rt::block_on(home.partials()).unwrap();
+    assert_eq!((&found[0].path, found[0].received), (&path("/f"), LARGE as u64 / 2));
+    drop(upload);
+}
+
+#[test]
+fn a_partial_that_moved_to_another_name_keeps_that_name() {
+    let bed = Bed::new(None);
+    let content = bytes(LARGE);
+    let named = |at| UploadRequest {
+        expected: Some(md5(&content)),
+        ..request(at, LARGE)
+    };
+    for at in ["/a", "/b"] {
+        let mut upload = bed.open(named(at)).unwrap();
+        let offset = usize::try_from(upload.start().offset).unwrap();
+        rt::block_on(write(&mut *upload, &content[offset..offset + 1000])).unwrap();
+        drop(upload);
+        rt::block_on(bed.home.partials()).unwrap();
+    }
+    let partials = rt::block_on(bed.restart(false).home.partials()).unwrap();
+    assert_eq!(
+        (&partials[0].path, partials[0].received, partials.len()),
+        (&path("/b"), 2000, 1)
+    );
+}
+
+#[test]
+fn rubbish_in_the_staging_folder_is_removed() {
+    let bed = Bed::new(None);
+    let staging = bed.folder.path().join("staging/alice");
+    for name in [
+        "0123456789abcdef",
+        "0123456789abcdee.meta",
+        "0123456789abcdef.new",
+        "something",
+    ] {
+        std::fs::write(staging.join(name), "x").unwrap();
+    }
+    let bed = bed.restart(false);
+    assert!(bed.staged().is_empty());
+    assert_eq!(bed.books(), (0, 0));
+}

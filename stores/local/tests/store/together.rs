@@ -1,0 +1,110 @@
+//! Many tasks that disturb each other: whatever happens, the books stay right.
+
+use ferry_core::store::{Home, UploadRequest};
+use ferry_core::{Chunk, ErrorKind, Result, rt};
+
+use crate::{Bed, bytes, md5, path, recount, request, write};
+
+const TASKS: u64 = 8;
+const STEPS: u32 = 60;
+const LIMIT: u64 = 3_000_000;
+
+/// A small generator (splitmix64): the same numbers in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % end
+    }
+}
+
+/// Does one thing; most of what it does can fail because of somebody else.
+async fn step(home: &dyn Home, random: &mut Random) -> Result<()> {
+    let name = |random: &mut Random| format!("/{}", random.below(4));
+    let at = name(random);
+    match random.below(8) {
+        0 => home.remove_file(&path(&at)).await,
+        1 => home.rename(&path(&at), &path(&name(random)), random.below(2) == 0).await,
+        2 => match home.partials().await?.first() {
+            Some(partial) => home.remove_partial(&partial.id).await,
+            None => Ok(()),
+        },
+        _ => {
+            let size = [0, 10, 1000, 600_000][usize::try_from(random.below(4)).unwrap()];
+            let content = bytes(size);
+            let declared = random.below(4) > 0;
+            let wanted = UploadRequest {
+                size: declared.then_some(size as u64),
+                fresh: random.below(4) == 0,
+                no_clobber: random.below(4) == 0,
+                expected: (random.below(2) == 0).then(|| md5(&content)),
+                ..request(&at, size)
+            };
+            let mut upload = home.upload(wanted).await?;
+            let offset = usize::try_from(upload.start().offset).unwrap().min(size);
+            let end = match random.below(3) {
+                0 => (offset + size) / 2,
+                _ => size,
+            };
+            match random.below(2) {
+                0 => write(&mut *upload, &content[offset..end]).await?,
+                // In pieces that are no chunks.
+                _ => {
+                    for piece in content[offset..end].chunks(size / 3 + 1) {
+                        for chunk in piece.chunks(ferry_core::chunk::CHUNK_BYTES) {
+                            upload.write(Chunk::from(chunk)).await?;
+                        }
+                    }
+                }
+            }
+            match random.below(5) {
+                0 => Ok(()),
+                1 => upload.commit(md5(b"wrong")).await.map(drop),
+                _ => upload.commit(md5(&content)).await.map(drop),
+            }
+        }
+    }
+}
+
+#[test]
+fn the_books_are_right_after_any_disorder() {
+    let bed = Bed::new(Some(LIMIT));
+    let tasks: Vec<_> = (0..TASKS)
+        .map(|seed| {
+            let home = bed.home.clone();
+            rt::spawn(async move {
+                let mut random = Random(seed);
+                for _ in 0..STEPS {
+                    match step(&*home, &mut random).await {
+                        Err(error) if error.kind == ErrorKind::Internal => panic!("{error}: {:?}", error.source),
+                        // Everything else is what others may do to one.
+                        _ => {}
+                    }
+                    let usage = home.usage().await.unwrap();
+                    assert!(usage.used + usage.reserved <= LIMIT, "{usage:?}");
+                }
+            })
+        })
+        .collect();
+    rt::block_on(async {
+        for task in tasks {
+            task.await;
+        }
+    });
+    let partials = rt::block_on(bed.home.partials()).unwrap();
+    let declared: u64 = partials.iter().filter_map(|partial| partial.size).sum();
+    let (used, reserved) = bed.books();
+    assert!(declared <= reserved && (used + reserved) <= LIMIT);
+    assert_eq!(bed.staged().iter().filter(|name| !name.contains('.')).count(), partials.len());
+    for partial in partials {
+        rt::block_on(bed.home.remove_partial(&partial.id)).unwrap();
+    }
+    assert_eq!(bed.books(), (used, 0));
+    assert!(bed.staged().is_empty());
+    let bed = bed.restart(true);
+    assert_eq!((bed.usage().used, recount(&bed.real(""))), (used, used));
+}

@@ -1,0 +1,154 @@
+//! A store in memory: the semantics of [`Store`] and nothing else. Its clock is a counter, so that tests see the same times
+//! in each run.
+
+mod state;
+mod transfer;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ferry_core::store::{Entry, Home, Listing, Partial, ReadRequest, Source, Store, Upload, UploadRequest, Usage};
+use ferry_core::verb::BoxFuture;
+use ferry_core::{HomePath, Result};
+
+use state::State;
+
+/// How many entries a listing gives at a time: few, so that tests see several batches.
+const LISTING_BATCH: usize = 100;
+
+/// A [`Store`] that keeps everything in memory.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    homes: Mutex<BTreeMap<String, Arc<MemoryHome>>>,
+}
+
+impl MemoryStore {
+    /// The home of `user`, made when it is not there yet.
+    pub fn open(&self, user: &str, limit: Option<u64>) -> Arc<MemoryHome> {
+        let mut homes = lock(&self.homes);
+        let home = homes.entry(user.to_owned()).or_default().clone();
+        home.limit(limit);
+        home
+    }
+}
+
+impl Store for MemoryStore {
+    fn home<'a>(&'a self, user: &'a str, limit: Option<u64>) -> BoxFuture<'a, Result<Arc<dyn Home>>> {
+        ready(Ok(self.open(user, limit)))
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<()>> {
+        ready(Ok(()))
+    }
+}
+
+/// A home in a [`MemoryStore`].
+#[derive(Default)]
+pub struct MemoryHome(Arc<Mutex<State>>);
+
+impl fmt::Debug for MemoryHome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MemoryHome({:?})", self.state().usage)
+    }
+}
+
+impl MemoryHome {
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.0)
+    }
+
+    /// Sets the most bytes that the home may hold.
+    pub fn limit(&self, bytes: Option<u64>) {
+        self.state().usage.limit = bytes;
+    }
+
+    /// Limit, used and reserved bytes.
+    pub fn usage_now(&self) -> Usage {
+        self.state().usage
+    }
+
+    /// Every file with its contents, by absolute path.
+    pub fn files(&self) -> BTreeMap<String, Vec<u8>> {
+        self.state().files()
+    }
+
+    /// Every folder but the home itself, by absolute path.
+    pub fn folders(&self) -> Vec<String> {
+        self.state().folders()
+    }
+
+    /// Puts a symbolic link there, as somebody on the server's machine might do.
+    ///
+    /// # Errors
+    /// Those of [`Home::make_dir`].
+    pub fn plant_link(&self, path: &HomePath) -> Result<()> {
+        self.state().plant_link(path)
+    }
+}
+
+impl Home for MemoryHome {
+    fn stat<'a>(&'a self, path: &'a HomePath) -> BoxFuture<'a, Result<Entry>> {
+        ready(self.state().stat(path))
+    }
+
+    fn list<'a>(&'a self, path: &'a HomePath) -> BoxFuture<'a, Result<Box<dyn Listing>>> {
+        let entries = self.state().list(path);
+        ready(entries.map(|entries| Box::new(MemoryListing(entries)) as Box<dyn Listing>))
+    }
+
+    fn make_dir<'a>(&'a self, path: &'a HomePath) -> BoxFuture<'a, Result<()>> {
+        ready(self.state().make_dir(path))
+    }
+
+    fn remove_file<'a>(&'a self, path: &'a HomePath) -> BoxFuture<'a, Result<()>> {
+        ready(self.state().remove_file(path))
+    }
+
+    fn remove_dir<'a>(&'a self, path: &'a HomePath) -> BoxFuture<'a, Result<()>> {
+        ready(self.state().remove_dir(path))
+    }
+
+    fn rename<'a>(&'a self, from: &'a HomePath, to: &'a HomePath, no_clobber: bool) -> BoxFuture<'a, Result<()>> {
+        ready(self.state().rename(from, to, no_clobber))
+    }
+
+    fn open(&self, request: ReadRequest) -> BoxFuture<'_, Result<Box<dyn Source>>> {
+        ready(transfer::open(&self.state(), &request))
+    }
+
+    fn upload(&self, request: UploadRequest) -> BoxFuture<'_, Result<Box<dyn Upload>>> {
+        ready(transfer::upload(&self.0, request))
+    }
+
+    fn partials(&self) -> BoxFuture<'_, Result<Vec<Partial>>> {
+        ready(Ok(self.state().partials()))
+    }
+
+    fn remove_partial<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<()>> {
+        ready(self.state().remove_partial(id))
+    }
+
+    fn usage(&self) -> BoxFuture<'_, Result<Usage>> {
+        ready(Ok(self.state().usage))
+    }
+}
+
+/// The entries of a folder that are still to be given.
+struct MemoryListing(Vec<Entry>);
+
+impl Listing for MemoryListing {
+    fn next(&mut self) -> BoxFuture<'_, Result<Vec<Entry>>> {
+        let rest = self.0.len().saturating_sub(LISTING_BATCH);
+        ready(Ok(self.0.split_off(rest)))
+    }
+}
+
+/// What panicked while it held the lock is a test that failed already.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn ready<'a, T: Send + 'a>(value: T) -> BoxFuture<'a, T> {
+    Box::pin(std::future::ready(value))
+}
