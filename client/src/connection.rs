@@ -1,21 +1,22 @@
-//! One connection to a server after the login: a reading task that deals frames out to the requests they belong to, a
-//! writing task with a bounded queue, and a watch that notices a server that has gone silent.
+//! One connection to a server after the login: what its reading task, its writing task and its requests share, and a watch
+//! that notices a server that has gone silent.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_channel::{Receiver, Sender};
+use ferry_core::wire::REQUESTS_MAX;
 use ferry_core::wire::flow::Receiving;
-use ferry_core::wire::frame::{self, Header, Kind};
-use ferry_core::wire::message::{Begin, Cancel, Done, End, Fail, Limits, Message as _, Problem, Progress, Rows};
-use ferry_core::wire::{Map, REQUESTS_MAX};
+use ferry_core::wire::frame::{Header, Kind};
+use ferry_core::wire::message::{Begin, Cancel, Done, End, Limits, Message as _, Progress, Rows};
 use ferry_core::{Chunk, Error, ErrorKind, VerbInfo, rt};
 use futures_lite::{AsyncWriteExt as _, FutureExt as _};
 
-use crate::exit::{Exit, Failure, Result};
+use crate::exit::{Exit, Failure, Result, plain};
 use crate::login::{self, Credentials};
-use crate::transport::{Frames, Transport, Writer};
+use crate::reading;
+use crate::transport::{Transport, Writer};
 
 /// Frames that wait to be written. With data this is 1 MiB and more than one socket buffer.
 const OUT_QUEUE: usize = 4;
@@ -120,6 +121,8 @@ struct State {
     slots: HashMap<u32, Slot>,
     last_id: u32,
     heard: Instant,
+    /// Whether the reading task waits for a request to take its events.
+    is_stalled: bool,
     lost: Option<Lost>,
 }
 
@@ -127,6 +130,9 @@ struct State {
 pub(crate) struct Shared {
     state: Mutex<State>,
     out: Sender<Out>,
+    /// Held from a request's number to its place in the queue, for numbers must rise on the wire. An asynchronous lock, made to
+    /// be waited with.
+    pub(crate) turn: async_lock::Mutex<()>,
     /// What the server takes at most.
     pub(crate) limits: Limits,
 }
@@ -188,6 +194,31 @@ impl Shared {
             // The queue moves on or closes, so this task ends either way.
             drop(rt::spawn(async move { queue.send(out).await.is_ok() }));
         }
+    }
+
+    /// Takes note of a sign of life.
+    pub(crate) fn heard(&self) {
+        self.state().heard = Instant::now();
+    }
+
+    /// Takes note of whether we read on. As long as we do not, the server's silence means nothing.
+    pub(crate) fn stall(&self, is_stalled: bool) {
+        let mut state = self.state();
+        (state.is_stalled, state.heard) = (is_stalled, Instant::now());
+    }
+
+    /// Takes note of contents that came.
+    pub(crate) fn arrived(&self, id: u32, bytes: usize) -> Result<()> {
+        match self.state().slots.get_mut(&id) {
+            Some(slot) => slot.receiving.arrived(bytes).map_err(Failure::protocol),
+            // Nobody listens any more: the request was cancelled.
+            None => Ok(()),
+        }
+    }
+
+    /// Where a request's events go.
+    pub(crate) fn events(&self, id: u32) -> Option<Sender<Event>> {
+        self.state().slots.get(&id).map(|slot| slot.events.clone())
     }
 
     /// Takes note of contents that were taken in; gives the grant to send.
@@ -252,15 +283,17 @@ impl Connection {
                 slots: HashMap::new(),
                 last_id: 0,
                 heard: Instant::now(),
+                is_stalled: false,
                 lost: None,
             }),
             out,
+            turn: async_lock::Mutex::new(()),
             limits: opened.limits,
         });
         let reading = {
             let (shared, stopped) = (shared.clone(), stopped.clone());
             async move {
-                let failure = read(opened.frames, &shared).or(until_closed(stopped)).await;
+                let failure = reading::run(opened.frames, &shared).or(until_closed(stopped)).await;
                 shared.lose(failure);
             }
         };
@@ -318,7 +351,7 @@ async fn until_closed(stopped: Receiver<()>) -> Failure {
 pub(crate) fn gone(error: &std::io::Error) -> Failure {
     match error.kind() {
         std::io::ErrorKind::UnexpectedEof => Failure::network("the server closed the connection"),
-        _ => Failure::network(format!("the connection broke: {error}")),
+        _ => Failure::network(format!("the connection broke: {}", plain(error))),
     }
 }
 
@@ -339,116 +372,12 @@ async fn write(mut writer: Writer, queue: Receiver<Out>) -> std::io::Result<()> 
     writer.close().await
 }
 
-/// Reads frames until the connection ends; says why it did.
-async fn read(mut frames: Frames, shared: &Shared) -> Failure {
-    loop {
-        if let Err(failure) = read_one(&mut frames, shared).await {
-            return failure;
-        }
-    }
-}
-
-async fn read_one(frames: &mut Frames, shared: &Shared) -> Result<()> {
-    let header = frames.header().await?;
-    shared.state().heard = Instant::now();
-    match header.kind {
-        None => frames.skip(header.len_bytes).await,
-        Some(Kind::Data) => read_data(frames, header.len_bytes, shared).await,
-        Some(kind) => {
-            let payload = frames.payload(header.len_bytes).await?;
-            if kind.is_binary() {
-                return binary(kind, payload, shared).await;
-            }
-            let map = Map::check(payload).map_err(Failure::protocol)?;
-            let (id, event) = match decode(kind, &map).map_err(Failure::protocol)? {
-                Some((0, Event::Fail(error))) => return Err(ended_by_server(error)),
-                Some(decoded) => decoded,
-                // The catalogue of a session may grow while it runs; what this one knows stays valid.
-                None if kind == Kind::Catalog => return Ok(()),
-                None => return Err(Failure::unexpected(&format!("{kind:?} frame"))),
-            };
-            deliver(shared, id, event).await;
-            Ok(())
-        }
-    }
-}
-
-fn decode(kind: Kind, map: &Map<'_>) -> ferry_core::Result<Option<(u32, Event)>> {
-    Ok(Some(match kind {
-        Kind::Begin => Begin::decode(map).map(|m| (m.id, Event::Begin(m)))?,
-        Kind::Rows => Rows::decode(map).map(|m| (m.id, Event::Rows(m)))?,
-        Kind::Problem => Problem::decode(map).map(|m| (m.id, Event::Problem(m.into_error())))?,
-        Kind::Progress => Progress::decode(map).map(|m| (m.id, Event::Progress(m)))?,
-        Kind::Done => Done::decode(map).map(|m| (m.id, Event::Done(m)))?,
-        Kind::Fail => Fail::decode(map).map(|m| (m.id, Event::Fail(m.into_error())))?,
-        Kind::End => End::decode(map).map(|m| (m.id, Event::End(m)))?,
-        _ => return Ok(None),
-    }))
-}
-
-/// The server ended the connection and said why.
-fn ended_by_server(error: Error) -> Failure {
-    let exit = match error.kind {
-        ErrorKind::LoginRefused => Exit::Login,
-        ErrorKind::BadRequest | ErrorKind::TooLarge | ErrorKind::Unsupported => Exit::Protocol,
-        _ => Exit::Network,
-    };
-    Failure {
-        error,
-        exit,
-        told: false,
-    }
-}
-
-async fn binary(kind: Kind, payload: &[u8], shared: &Shared) -> Result<()> {
-    match kind {
-        Kind::Grant => {
-            let (id, bytes) = frame::read_grant(payload).map_err(Failure::protocol)?;
-            deliver(shared, id, Event::Grant(bytes)).await;
-        }
-        Kind::Ping => {
-            let mut frame = Header::write(Kind::Pong, payload.len()).to_vec();
-            frame.extend_from_slice(payload);
-            shared.send(Out::Frame(frame)).await?;
-        }
-        _ => {}
-    }
-    Ok(())
-}
-
-/// Reads contents in pieces of at most one chunk straight into the buffers that the request gets.
-async fn read_data(frames: &mut Frames, len_bytes: usize, shared: &Shared) -> Result<()> {
-    let id = frames.data_id().await?;
-    let mut left = len_bytes.saturating_sub(frame::ID_BYTES);
-    {
-        let mut state = shared.state();
-        if let Some(slot) = state.slots.get_mut(&id) {
-            slot.receiving.arrived(left).map_err(Failure::protocol)?;
-        }
-    }
-    while left > 0 {
-        let mut chunk = Chunk::with_len(left);
-        frames.fill(&mut chunk).await?;
-        left -= chunk.len();
-        deliver(shared, id, Event::Data(chunk)).await;
-    }
-    Ok(())
-}
-
-async fn deliver(shared: &Shared, id: u32, event: Event) {
-    let events = shared.state().slots.get(&id).map(|slot| slot.events.clone());
-    if let Some(events) = events {
-        // Nobody listens any more: the request was cancelled.
-        let _ = events.send(event).await;
-    }
-}
-
 /// Asks a server that says nothing whether it is still there; says when it is not.
 async fn watch(shared: &Shared, deadlines: Deadlines) -> Failure {
     loop {
         let (heard, idle) = {
             let state = shared.state();
-            (state.heard, state.slots.is_empty())
+            (state.heard, state.slots.is_empty() || state.is_stalled)
         };
         let quiet = heard.elapsed();
         if idle || quiet < deadlines.silence {
@@ -460,7 +389,8 @@ async fn watch(shared: &Shared, deadlines: Deadlines) -> Failure {
         let ping = Header::write(Kind::Ping, 0).to_vec();
         let _ = rt::timeout(deadlines.pong, shared.send(Out::Frame(ping))).await;
         rt::sleep(deadlines.pong).await;
-        if shared.state().heard == heard {
+        let state = shared.state();
+        if state.heard == heard && !state.is_stalled {
             return Failure::network("the server does not answer any more");
         }
     }

@@ -12,13 +12,15 @@ use ferry_core::{Digest, Error, ErrorKind, VerbInfo, rt};
 use crate::args::{Role, is_given, literal, set, word_of, words_of};
 use crate::connection::{Connection, Event};
 use crate::exit::{Failure, Result};
-use crate::local::{self, New, Part, PartWriter, shown};
+use crate::local::{self, shown};
 use crate::manifest::{Entry, Manifest};
+use crate::part::{self, New, Part, PartWriter};
 use crate::place;
+use crate::pool::Pool;
 use crate::progress::Meter;
 use crate::request::Request;
 use crate::session::Session;
-use crate::transfer::{Items, Outcome, Pace, tell};
+use crate::transfer::{Items, Outcome, tell};
 
 /// One download's surroundings.
 struct Download<'d> {
@@ -119,14 +121,13 @@ impl Download<'_> {
             return Err(Failure::unexpected("contents that do not start at their beginning"));
         }
         let mut hasher = self.session.settings.digest.hasher();
-        let mut pace = Pace::new(self.session.settings.limit_rate);
         loop {
             match request.next().await? {
                 Event::Data(chunk) => {
                     hasher.update(&chunk);
                     self.session.output.contents(&chunk)?;
                     request.taken(chunk.len()).await?;
-                    pace.keep(chunk.len()).await;
+                    self.session.pace.keep(chunk.len()).await;
                 }
                 Event::End(end) => {
                     ferry_core::context::check_end(&end, hasher.len_bytes(), hasher.finish())?;
@@ -181,34 +182,28 @@ impl Download<'_> {
 
     /// Takes contents that have begun.
     async fn contents(&self, call: &Call, (request, begin): (Request, Begin), part: Part, target: &Path) -> Result<()> {
-        let held = part.len_bytes();
-        if held == 0 && begin.code == CODE_START && self.may_be_same(target, &begin).await? {
-            // A file of that size is there: whether it is the same is for its digest to say.
-            let place = target.to_owned();
-            let have = rt::unblock(move || local::digest_of(&place)).await?;
-            drop(request);
-            let Answer::Contents(request, begin) = self.ask(call, Some(have)).await? else {
-                return Err(Failure::unexpected("a folder where a file was"));
-            };
-            if begin.code == CODE_PRESENT && begin.offset == have.0 {
-                part.discard();
-                return self.present(request, &begin, target).await;
-            }
-            let begin_again = if begin.code == CODE_START {
-                Some((request, begin))
-            } else {
-                None
-            };
-            let Some((request, begin)) = begin_again else {
-                return Err(
-                    Error::new(ErrorKind::Changed, "the file changed while it was being looked at")
-                        .hint("try again")
-                        .into(),
-                );
-            };
+        if part.len_bytes() > 0 || begin.code != CODE_START || !self.may_be_same(target, &begin).await? {
             return self.receive(request, begin, part, target).await;
         }
-        self.receive(request, begin, part, target).await
+        // A file of that size is there: whether it is the same is for its digest to say.
+        drop(request);
+        let (place, algorithm) = (target.to_owned(), self.session.settings.digest);
+        let have = rt::unblock(move || part::Whole::of(&place, algorithm)).await?;
+        let Answer::Contents(request, begin) = self.ask(call, Some((have.size, have.proof))).await? else {
+            return Err(Failure::unexpected("a folder where a file was"));
+        };
+        match begin.code {
+            CODE_PRESENT if begin.offset == have.size => {
+                part.discard();
+                self.present(request, &begin, &have, target).await
+            }
+            CODE_START => self.receive(request, begin, part, target).await,
+            _ => {
+                part.discard();
+                let text = format!("{}: changed while it was being compared", self.short(target));
+                Err(Error::new(ErrorKind::Changed, text).hint("try again").into())
+            }
+        }
     }
 
     async fn may_be_same(&self, target: &Path, begin: &Begin) -> Result<bool> {
@@ -218,10 +213,11 @@ impl Download<'_> {
     }
 
     /// The same bytes are here already.
-    async fn present(&self, mut request: Request, begin: &Begin, target: &Path) -> Result<()> {
+    async fn present(&self, mut request: Request, begin: &Begin, have: &part::Whole, target: &Path) -> Result<()> {
         let mut meter = Meter::transfer(self.session, &self.short(target), begin.size);
         meter.open(begin.path.as_ref(), begin.size, begin.code, begin.offset)?;
         let (end, _) = rest(&mut request).await?;
+        ferry_core::context::check_end(&end, have.size, have.digest)?;
         meter.finish();
         self.told(begin, &end, 0, target)
     }
@@ -237,7 +233,6 @@ impl Download<'_> {
         let session = self.session;
         let mut meter = Meter::transfer(session, &self.short(target), begin.size);
         meter.open(begin.path.as_ref(), begin.size, begin.code, offset)?;
-        let mut pace = Pace::new(session.settings.limit_rate);
         let mut writer = PartWriter::new(part, session.settings.digest, offset < held);
         let mut received = 0u64;
         let end = loop {
@@ -253,7 +248,7 @@ impl Download<'_> {
                     writer = writer.write(chunk).await?;
                     request.taken(len).await?;
                     meter.add(len)?;
-                    pace.keep(len).await;
+                    session.pace.keep(len).await;
                 }
                 Event::End(end) => break end,
                 Event::Done(_) => return Err(Failure::unexpected("contents without an end")),
@@ -297,18 +292,34 @@ impl Download<'_> {
         rt::unblock(move || local::make_folder(&place)).await?;
         let mut call = call.clone();
         set(self.verb, &mut call, Role::Recurse, Vec::new());
+        let mut pool = Pool::new(self.session.settings.jobs);
         for entry in manifest.into_entries() {
-            let result = self.entry(&mut call, word, &entry, target).await;
-            items.take(self.session, result)?;
+            if entry.kind == "dir" {
+                // Before what is in it.
+                let made = self.folder(&entry, target).await;
+                items.take(self.session, made)?;
+                continue;
+            }
+            if let Some(ended) = pool.room().await {
+                items.take(self.session, ended)?;
+            }
+            pool.push(self.entry(call.clone(), word, entry, target));
+        }
+        while let Some(ended) = pool.next().await {
+            items.take(self.session, ended)?;
         }
         Ok(())
     }
 
-    async fn entry(&self, call: &mut Call, top: &Word, entry: &Entry, target: &Path) -> Result<()> {
+    async fn folder(&self, entry: &Entry, target: &Path) -> Result<()> {
+        let place = place::below(target, &entry.path)?;
+        rt::unblock(move || local::make_folder(&place)).await
+    }
+
+    async fn entry(&self, mut call: Call, top: &Word, entry: Entry, target: &Path) -> Result<()> {
         let place = place::below(target, &entry.path)?;
         let shown = || ferry_core::text::escape(&entry.path);
         match entry.kind.as_str() {
-            "dir" => return rt::unblock(move || local::make_folder(&place)).await,
             "file" => {}
             kind => {
                 let kind = ferry_core::text::escape(kind.as_bytes());
@@ -326,11 +337,11 @@ impl Download<'_> {
         }
         let slash: &[u8] = if top.text.ends_with(b"/") { b"" } else { b"/" };
         let path = [&top.text, slash, &entry.path].concat();
-        set(self.verb, call, Role::Source, vec![literal(path)]);
+        set(self.verb, &mut call, Role::Source, vec![literal(path)]);
         self.check_clobber(&place).await?;
         let (part, held) = self.part(&place).await?;
-        match self.ask(call, held).await {
-            Ok(Answer::Contents(request, begin)) => self.contents(call, (request, begin), part, &place).await,
+        match self.ask(&call, held).await {
+            Ok(Answer::Contents(request, begin)) => self.contents(&call, (request, begin), part, &place).await,
             Ok(Answer::Folder(_)) => {
                 part.discard();
                 Err(Error::new(ErrorKind::IsDirectory, format!("{}: became a folder", shown())).into())

@@ -151,7 +151,7 @@ impl Failure {
     pub fn local(what: impl std::fmt::Display, error: io::Error) -> Self {
         let said = match error.kind() {
             io::ErrorKind::StorageFull => Some("the local disk is full".to_owned()),
-            _ => error.raw_os_error().map(|_| error.to_string()),
+            _ => error.raw_os_error().map(|_| plain(&error)),
         };
         let mut local = Error::from_io(&what, error);
         if let (true, Some(said)) = (matches!(local.kind, ErrorKind::Internal | ErrorKind::DiskFull), said) {
@@ -168,6 +168,15 @@ impl Failure {
     /// Whether going on with the next of several items makes no sense.
     pub fn ends_command(&self) -> bool {
         self.ends_connection() || self.exit == Exit::Interrupted || (self.told && self.exit == Exit::Done)
+    }
+}
+
+/// What the operating system says, without its number.
+pub fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.rfind(" (os error ") {
+        Some(at) => text[..at].to_lowercase(),
+        None => text,
     }
 }
 

@@ -22,8 +22,8 @@ pub struct Options {
     /// No progress bar
     #[arg(short = 'q', long = "no-progress")]
     pub quiet: bool,
-    /// Transfers side by side
-    #[arg(short = 'j', value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=32))]
+    /// Transfers side by side, of what is in a folder
+    #[arg(short = 'j', value_name = "N", default_value_t = crate::session::JOBS, value_parser = clap::value_parser!(u8).range(1..=32))]
     pub jobs: u8,
     /// Bytes a second, at most
     #[arg(long, value_name = "SIZE")]

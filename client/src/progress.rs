@@ -17,8 +17,6 @@ use crate::session::Session;
 
 /// Programs hear of progress this often at most.
 const EVENT_EVERY: Duration = Duration::from_secs(1);
-/// A bar is drawn this often at most, a second.
-const DRAWS_PER_SECOND: u8 = 10;
 
 /// What to tell of the transfer that runs, should it be stopped.
 #[derive(Debug, Clone, Default)]
@@ -66,6 +64,7 @@ impl std::fmt::Debug for Meter<'_> {
 impl Drop for Meter<'_> {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
+        self.output.bars.remove(&self.bar);
     }
 }
 
@@ -73,8 +72,8 @@ fn bar(session: &Session, style: &str, total: Option<u64>) -> ProgressBar {
     if session.settings.quiet || session.output.json || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let target = ProgressDrawTarget::stderr_with_hz(DRAWS_PER_SECOND);
-    let bar = ProgressBar::with_draw_target(total, target);
+    let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden());
+    let bar = session.output.bars.add(bar);
     // The templates are constants; should one be wrong, the default bar does.
     match ProgressStyle::with_template(style) {
         Ok(style) => bar.with_style(style),
@@ -141,8 +140,8 @@ impl<'o> Meter<'o> {
         self.paused.set(Some(self.name.clone()));
         if !self.output.json {
             if offset > 0 && code != ferry_core::store::CODE_PRESENT && !self.bar.is_hidden() {
-                self.bar
-                    .println(format!("{code} resume {} at {}", self.name, ByteSize(offset)));
+                self.output
+                    .note(&format!("{code} resume {} at {}", self.name, ByteSize(offset)));
             }
             return Ok(());
         }
@@ -184,11 +183,6 @@ impl<'o> Meter<'o> {
         object.insert("rate".into(), rate.into());
         object.insert("eta".into(), eta.into());
         self.output.object(&Json::Object(object))
-    }
-
-    /// Clears the bar, so that something can be printed where it stood; the next change draws it again.
-    pub fn hide(&mut self) {
-        self.bar.suspend(|| {});
     }
 
     /// The transfer is over and needs no word about going on with it.

@@ -7,6 +7,7 @@ use ferry_core::reply::{ColumnKind, Value};
 use ferry_core::text::escape;
 use ferry_core::wire::message::{ColumnInfo, Rows};
 use ferry_core::{Error, RemotePath};
+use indicatif::{MultiProgress, ProgressDrawTarget};
 use serde_json::{Map, Value as Json, json};
 
 use crate::exit::{Failure, Result};
@@ -20,6 +21,8 @@ const GATHERED_ROWS_MAX: usize = 4096;
 pub struct Output {
     out: Mutex<Box<dyn Write + Send>>,
     err: Mutex<Box<dyn Write + Send>>,
+    /// The progress bars, which make room for everything that is printed.
+    pub bars: MultiProgress,
     /// One JSON object a line instead of text.
     pub json: bool,
     /// Whether standard output is a terminal.
@@ -42,6 +45,7 @@ impl Output {
         Self {
             out: Mutex::new(Box::new(io::stdout())),
             err: Mutex::new(Box::new(io::stderr())),
+            bars: MultiProgress::new(),
             json,
             is_terminal: io::stdout().is_terminal(),
         }
@@ -52,6 +56,7 @@ impl Output {
         Self {
             out: Mutex::new(out),
             err: Mutex::new(err),
+            bars: MultiProgress::with_draw_target(ProgressDrawTarget::hidden()),
             json,
             is_terminal: false,
         }
@@ -63,9 +68,9 @@ impl Output {
     /// When standard output is closed or full.
     pub fn contents(&self, bytes: &[u8]) -> Result<()> {
         let mut out = lock(&self.out);
-        out.write_all(bytes)
-            .and_then(|()| out.flush())
-            .map_err(|error| Failure::output(&error))
+        let mut write = || out.write_all(bytes).and_then(|()| out.flush());
+        let written = if self.is_terminal { self.bars.suspend(write) } else { write() };
+        written.map_err(|error| Failure::output(&error))
     }
 
     /// Writes a JSON object to standard output.
@@ -78,7 +83,7 @@ impl Output {
 
     /// Writes a line for people to standard error. Nobody reading there is no failure.
     pub fn note(&self, line: &str) {
-        let _ = writeln!(lock(&self.err), "{line}");
+        let _ = self.bars.suspend(|| writeln!(lock(&self.err), "{line}"));
     }
 
     /// Writes what stands in front of a line that the user types.
@@ -129,7 +134,7 @@ impl Output {
         if let Some(hint) = &error.hint {
             text.push_str(&format!("hint: {hint}\n"));
         }
-        let _ = lock(&self.err).write_all(text.as_bytes());
+        let _ = self.bars.suspend(|| lock(&self.err).write_all(text.as_bytes()));
         Ok(())
     }
 

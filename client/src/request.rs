@@ -94,6 +94,8 @@ impl Request {
 
     async fn send(connection: &Connection, encode: impl FnOnce(u32, &mut Vec<u8>) -> ferry_core::Result<()>) -> Result<Self> {
         let shared = connection.shared.clone();
+        let turn = shared.clone();
+        let turn = turn.turn.lock().await;
         let (id, events) = shared.enter()?;
         let mut request = Self {
             id,
@@ -108,6 +110,7 @@ impl Request {
         // From here on the frame may be on its way even when this future is dropped.
         request.has_ended = false;
         request.shared.send(Out::Frame(frame)).await?;
+        drop(turn);
         Ok(request)
     }
 

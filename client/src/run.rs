@@ -104,13 +104,11 @@ async fn show(session: &mut Session, connection: &Connection, verb: &VerbInfo, c
             Event::Rows(rows) => printer.rows(rows)?,
             Event::Problem(error) => {
                 printer.flush()?;
-                meter.hide();
                 session.output.error(&error)?;
             }
             Event::Progress(progress) => meter.tell(&progress),
             Event::Data(chunk) => {
                 contents.update(&chunk);
-                meter.hide();
                 session.output.contents(&chunk)?;
                 request.taken(chunk.len()).await?;
             }

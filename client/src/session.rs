@@ -14,6 +14,7 @@ use crate::login::Credentials;
 use crate::options::Target;
 use crate::progress::Paused;
 use crate::render::Output;
+use crate::transfer::Pace;
 use crate::transport;
 
 /// Where to log in, and as whom.
@@ -34,14 +35,30 @@ impl std::fmt::Debug for Login {
 }
 
 /// How transfers are done.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct Settings {
+    /// How many transfers of what is in a folder run side by side.
+    pub jobs: usize,
     /// No progress bars and no lines about transfers that went well.
     pub quiet: bool,
     /// Bytes a second, at most.
     pub limit_rate: Option<u64>,
     /// Which digest proves a transfer.
     pub digest: Algorithm,
+}
+
+/// Transfers side by side when nobody says: enough to hide a round trip and share a disk's flush, and few enough to be fair.
+pub const JOBS: u8 = 4;
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            jobs: JOBS.into(),
+            quiet: false,
+            limit_rate: None,
+            digest: Algorithm::default(),
+        }
+    }
 }
 
 /// Everything that verbs typed by one user share.
@@ -59,6 +76,8 @@ pub struct Session {
     pub output: Output,
     /// How transfers are done.
     pub settings: Settings,
+    /// How fast contents may move, all transfers together.
+    pub pace: Pace,
     /// The transfer that is running, to tell how far it came when it is stopped.
     pub paused: Paused,
 }
@@ -74,6 +93,7 @@ impl Session {
             cwd: RemotePath::from("/"),
             local: std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
             output,
+            pace: Pace::new(settings.limit_rate),
             settings,
             paused: Paused::default(),
         }
@@ -137,6 +157,11 @@ impl Interrupts {
             }
         }));
         Ok(Self(receiver))
+    }
+
+    /// None that ever come.
+    pub fn none() -> Self {
+        Self(async_channel::bounded(1).1)
     }
 
     /// Waits for the next one.

@@ -1,5 +1,6 @@
 //! What uploads and downloads share: their counts, their pace and their last word.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ferry_core::{ByteSize, Digest, RemotePath, rt};
@@ -9,12 +10,11 @@ use crate::exit::{Failure, Result};
 use crate::render::insert_path;
 use crate::session::Session;
 
-/// Keeps a transfer below a number of bytes a second.
+/// Keeps all transfers of a session together below a number of bytes a second.
 #[derive(Debug)]
 pub struct Pace {
     rate: Option<u64>,
-    started: Instant,
-    bytes: u64,
+    next: Mutex<Instant>,
 }
 
 impl Pace {
@@ -22,22 +22,24 @@ impl Pace {
     pub fn new(rate: Option<u64>) -> Self {
         Self {
             rate,
-            started: Instant::now(),
-            bytes: 0,
+            next: Mutex::new(Instant::now()),
         }
     }
 
-    /// Takes note of bytes; waits until it is their time.
-    pub async fn keep(&mut self, bytes: usize) {
+    /// Takes note of bytes; waits until it is time for more. Time that was not used is not saved up.
+    pub async fn keep(&self, bytes: usize) {
         let Some(rate) = self.rate else {
             return;
         };
-        self.bytes += bytes as u64;
-        let due = u128::from(self.bytes) * 1_000_000 / u128::from(rate.max(1));
-        let due = Duration::from_micros(u64::try_from(due).unwrap_or(u64::MAX));
-        if let Some(early) = due.checked_sub(self.started.elapsed()) {
-            rt::sleep(early).await;
-        }
+        let micros = bytes as u128 * 1_000_000 / u128::from(rate.max(1));
+        let cost = Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX));
+        let now = Instant::now();
+        let due = {
+            let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+            *next = (*next).max(now).checked_add(cost).unwrap_or(now);
+            *next
+        };
+        rt::sleep(due.saturating_duration_since(now)).await;
     }
 }
 

@@ -9,7 +9,7 @@ use futures_lite::io::BufReader;
 use futures_lite::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 
 use crate::connection::{Deadlines, gone};
-use crate::exit::{Failure, Result};
+use crate::exit::{Failure, Result, plain};
 
 /// Headers and small frames are read so many bytes at a time; contents go past this buffer.
 const READ_BUFFER_BYTES: usize = 16 * 1024;
@@ -42,7 +42,7 @@ pub async fn dial(host: &str, port: u16, deadlines: Deadlines) -> Result<Transpo
     let attempt = async {
         let found = (host, port).to_socket_addrs().await;
         let addresses: Vec<SocketAddr> = found
-            .map_err(|error| Failure::network(format!("{shown}: {error}")))?
+            .map_err(|error| Failure::network(format!("{shown}: {}", plain(&error))))?
             .collect();
         let local: Vec<SocketAddr> = addresses.iter().copied().filter(|a| a.ip().is_loopback()).collect();
         if local.is_empty() && !addresses.is_empty() {
@@ -52,7 +52,7 @@ pub async fn dial(host: &str, port: u16, deadlines: Deadlines) -> Result<Transpo
         }
         TcpStream::connect(local.as_slice())
             .await
-            .map_err(|error| Failure::network(format!("{shown}:{port}: {error}")))
+            .map_err(|error| Failure::network(format!("{shown}:{port}: {}", plain(&error))))
     };
     let stream = rt::timeout(deadlines.connect, attempt)
         .await

@@ -14,12 +14,14 @@ use ferry_core::{Error, ErrorKind, RemotePath, VerbInfo, rt};
 use crate::args::{Role, is_given, literal, set, word_of, words_of};
 use crate::connection::{Connection, Event};
 use crate::exit::{Failure, Result};
-use crate::local::{self, Piece, Plan, Source, shown};
+use crate::local::{self, shown};
+use crate::pool::Pool;
 use crate::progress::Meter;
 use crate::render::RowPrinter;
 use crate::request::{Request, Step};
 use crate::session::Session;
-use crate::transfer::{Items, Outcome, Pace, tell};
+use crate::source::{self, Piece, Plan, Source};
+use crate::transfer::{Items, Outcome, tell};
 
 /// How deep a folder tree may be that is sent.
 const DEPTH_MAX: usize = 256;
@@ -112,6 +114,7 @@ impl Upload<'_> {
         let mut pending = vec![(top, folder, 0)];
         let mut call = call;
         set(self.verb, &mut call, Role::Rename, Vec::new());
+        let mut pool = Pool::new(self.session.settings.jobs);
         while let Some((place, remote, depth)) = pending.pop() {
             let entries = {
                 let place = place.clone();
@@ -135,10 +138,15 @@ impl Upload<'_> {
                     folders.extend(items.take(self.session, made)?.map(|remote| (path, remote, depth + 1)));
                     continue;
                 }
-                let result = self.entry(path, kind.is_symlink(), &call).await;
-                items.take(self.session, result)?;
+                if let Some(ended) = pool.room().await {
+                    items.take(self.session, ended)?;
+                }
+                pool.push(self.entry(path, kind.is_symlink(), call.clone()));
             }
             pending.extend(folders.into_iter().rev());
+        }
+        while let Some(ended) = pool.next().await {
+            items.take(self.session, ended)?;
         }
         Ok(())
     }
@@ -149,15 +157,15 @@ impl Upload<'_> {
     }
 
     /// Sends one entry of a folder. Links are told, not followed.
-    async fn entry(&self, path: PathBuf, is_link: bool, call: &Call) -> Result<()> {
+    async fn entry(&self, path: PathBuf, is_link: bool, call: Call) -> Result<()> {
         if is_link {
             let text = format!("{}: is a link; links are not followed", self.short(&path));
             return Err(Error::unsupported(text).into());
         }
         let name = self.short(&path);
         let called = name.clone();
-        let source = rt::unblock(move || local::open_source(&path, &called, false)).await?;
-        self.send(source, &name, call).await.map(drop)
+        let source = rt::unblock(move || source::open(&path, &called, false)).await?;
+        self.send(source, &name, &call).await.map(drop)
     }
 
     /// Has a folder made; gives its place.
@@ -223,7 +231,7 @@ impl Upload<'_> {
             algorithm: offer.digest,
             chunk_bytes: request.chunk_bytes(),
         };
-        let pieces = local::read(source, name, plan);
+        let pieces = source::read(source, name, plan);
         if plan.offset > 0 {
             let prefix = match self.piece(&mut request, &pieces, &mut printer).await? {
                 Piece::Prefix(prefix) => prefix,
@@ -280,7 +288,6 @@ impl Upload<'_> {
         meter: &mut Meter<'_>,
         printer: &mut RowPrinter<'_>,
     ) -> Result<End> {
-        let mut pace = Pace::new(self.session.settings.limit_rate);
         loop {
             match self.piece(request, pieces, printer).await? {
                 Piece::Data(chunk) => {
@@ -290,7 +297,7 @@ impl Upload<'_> {
                     }
                     request.send_data(chunk).await?;
                     meter.add(len)?;
-                    pace.keep(len).await;
+                    self.session.pace.keep(len).await;
                 }
                 Piece::End(end) => return Ok(end),
                 Piece::Prefix(_) => return Err(Failure::unexpected("a second beginning")),
@@ -331,7 +338,7 @@ impl Upload<'_> {
 
 /// Opens a source that the user named, with the name that it gets: that of the folder itself for `.` and `..`.
 fn open_named(place: &Path, path: &Path) -> Result<(Source, Vec<u8>)> {
-    let source = local::open_source(place, &shown(path), true)?;
+    let source = source::open(place, &shown(path), true)?;
     let name = match path.file_name() {
         Some(name) => name.to_owned(),
         None => {

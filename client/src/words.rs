@@ -71,15 +71,15 @@ fn folder(session: &Session, rest: &[Word], default: PathBuf) -> Result<PathBuf>
 async fn change_folder(session: &mut Session, rest: &[Word]) -> Result<()> {
     let home = etcetera::home_dir().map_err(|_| Error::not_found("your home folder is not known"))?;
     let place = folder(session, rest, home)?;
-    session.local = rt::unblock(move || {
+    let found: Result<PathBuf> = rt::unblock(move || {
         let real = std::fs::canonicalize(&place).map_err(|error| Failure::local(shown(&place), error))?;
         match local::look(&real)? {
             Some((_, true)) => Ok(real),
             _ => Err(Error::new(ErrorKind::NotDirectory, format!("{}: not a folder", shown(&real))).into()),
         }
     })
-    .await
-    .map_err(|failure: Failure| failure)?;
+    .await;
+    session.local = found?;
     Ok(())
 }
 

@@ -48,7 +48,7 @@ pub enum Inbound {
 }
 
 /// The way to whoever asked: a connection, or a test. Ids in events are filled in on the other side.
-pub trait Link: Send {
+pub trait Link: Send + Sync {
     /// Sends an event; waits while the other side has no room.
     fn emit(&mut self, event: Event) -> BoxFuture<'_, Result<()>>;
 

@@ -211,8 +211,9 @@ fn serve(common: &Common, data: &Path, parts: &Parts) -> Result<u8> {
     start_log(common.log_format.or(file.log_format).unwrap_or_default());
     let listen = common.listen.clone().or(file.listen).unwrap_or_else(|| LISTEN.to_owned());
     let address = config::listen_address(&listen)?;
-    // Without TLS there is nothing yet that these two could change.
-    let _ = common.no_tls || file.no_tls.unwrap_or_default();
+    if !(common.no_tls || file.no_tls.unwrap_or_default()) {
+        tracing::warn!("this version has no TLS yet: connections are not encrypted, and only this machine is served");
+    }
     let server = open(data, common.durability.or(file.durability).unwrap_or_default(), parts)?;
     watch::set_up_executor();
     rt::block_on(async {

@@ -393,14 +393,18 @@ impl Harness {
 }
 
 /// The requests that a client makes of a transfer of several sources: one each. A local source is sent by its last name
-/// alone, and a target that several share is named as a folder.
+/// alone, a target that several share is named as a folder, and where contents go on the client's machine is not sent.
 fn one_source_each(verb: &VerbInfo, mut call: Call) -> Vec<Call> {
     let place = |role| verb.args.iter().position(|arg| arg.role == role);
-    let Some(source) = place(Role::Source).filter(|_| verb.body != Body::None) else {
+    let (Some(source), true) = (place(Role::Source), verb.body != Body::None) else {
         return vec![call];
     };
     let sources = std::mem::take(&mut call.values[source]);
-    if sources.len() > 1
+    if verb.body == Body::Out {
+        for mine in [place(Role::Target), place(Role::Rename)].into_iter().flatten() {
+            call.values[mine].clear();
+        }
+    } else if sources.len() > 1
         && let Some(target) = place(Role::Target)
     {
         for word in call.values[target].iter_mut().filter(|word| !word.text.ends_with(b"/")) {
@@ -408,7 +412,7 @@ fn one_source_each(verb: &VerbInfo, mut call: Call) -> Vec<Call> {
         }
     }
     let one = |mut word: Word| {
-        if verb.args[source].kind == ArgKind::LocalPath {
+        if verb.body == Body::In {
             let slash = word.text.iter().rposition(|byte| *byte == b'/');
             word.text.drain(..slash.map_or(0, |slash| slash + 1));
         }

@@ -42,7 +42,9 @@ impl Random {
     pub(crate) fn args(&mut self, verb: &VerbInfo) -> Vec<u8> {
         let given: Vec<&ArgInfo> = verb.args.iter().filter(|arg| arg.required || self.below(3) > 0).collect();
         let stranger = self.below(10) == 0;
-        let mut bytes = vec![0x80 | small(given.len() + usize::from(stranger))];
+        let keys = u16::try_from(given.len() + usize::from(stranger)).unwrap_or(u16::MAX);
+        let [high, low] = keys.to_be_bytes();
+        let mut bytes = vec![0xde, high, low];
         for arg in given {
             text(&mut bytes, &arg.name);
             let wrong = self.below(10) == 0;

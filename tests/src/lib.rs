@@ -50,7 +50,11 @@ impl Ran {
     /// Takes what a process left.
     pub fn from_output(output: Output) -> Self {
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        Self { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            out: text(output.stdout),
+            err: text(output.stderr),
+        }
     }
 
     /// Fails the test unless the exit code is the one expected.
@@ -63,13 +67,21 @@ impl Ran {
     /// Standard output as one JSON value a line.
     #[track_caller]
     pub fn json(&self) -> Vec<Value> {
-        self.out.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+        self.out
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+            .collect()
     }
 }
 
 /// Runs a command with input to its end.
 pub fn run_with_input(command: &mut Command, input: &[u8]) -> Ran {
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap_or_else(|error| panic!("{error}"));
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{error}"));
     let mut stdin = child.stdin.take();
     let input = input.to_vec();
     // Written beside the reading, for a program may answer before it has read all.
@@ -103,8 +115,16 @@ impl Server {
 
     fn start_in(folder: Arc<TempDir>, program: PathBuf, options: &[&str]) -> Self {
         let mut command = Command::new(&program);
-        command.args(["serve", "--no-tls", "--listen", "127.0.0.1:0", "--data"]).arg(folder.path().join("data")).args(options);
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap_or_else(|error| panic!("{error}"));
+        command
+            .args(["serve", "--no-tls", "--listen", "127.0.0.1:0", "--data"])
+            .arg(folder.path().join("data"))
+            .args(options);
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{error}"));
         let log = Arc::new(Mutex::new(String::new()));
         if let Some(stderr) = child.stderr.take() {
             let log = log.clone();
@@ -123,7 +143,13 @@ impl Server {
         let address = line.strip_prefix("listening on ").and_then(|rest| rest.trim().parse().ok());
         let said = || log.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let address = address.unwrap_or_else(|| panic!("the server said `{line}` and {}", said()));
-        Self { address, child, folder, log, program }
+        Self {
+            address,
+            child,
+            folder,
+            log,
+            program,
+        }
     }
 
     /// What it logged so far.
@@ -150,21 +176,34 @@ impl Server {
 
     /// Runs an administrator's command on its data folder.
     pub fn admin(&self, args: &[&str], input: &str) -> Ran {
-        run_with_input(Command::new(&self.program).args(args).arg("--data").arg(self.data()), input.as_bytes())
+        run_with_input(
+            Command::new(&self.program).args(args).arg("--data").arg(self.data()),
+            input.as_bytes(),
+        )
     }
 
     /// Makes an account while the server runs.
     #[track_caller]
     pub fn add_user(&self, name: &str, options: &[&str]) {
-        let args: Vec<&str> = ["user", "add", name, "--password-stdin"].into_iter().chain(options.iter().copied()).collect();
+        let args: Vec<&str> = ["user", "add", name, "--password-stdin"]
+            .into_iter()
+            .chain(options.iter().copied())
+            .collect();
         self.admin(&args, &format!("{PASSWORD}\n")).expect(0);
     }
 
     /// A client command for a user with options, without a verb yet.
     pub fn client(&self, user: &str, options: &[&str]) -> Command {
         let mut command = Command::new(program("ferry"));
-        command.env("FERRY_PASSWORD", PASSWORD).env("FERRY_KNOWN_HOSTS", self.folder.path().join("known_hosts")).env("HOME", self.folder.path());
-        command.current_dir(self.local()).args(["--accept-new", "--no-tls"]).args(options).arg(format!("{user}@{}", self.address));
+        command
+            .env("FERRY_PASSWORD", PASSWORD)
+            .env("FERRY_KNOWN_HOSTS", self.folder.path().join("known_hosts"))
+            .env("HOME", self.folder.path());
+        command
+            .current_dir(self.local())
+            .args(["--accept-new", "--no-tls"])
+            .args(options)
+            .arg(format!("{user}@{}", self.address));
         command
     }
 

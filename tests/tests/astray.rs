@@ -14,12 +14,33 @@ fn astray() -> Server {
 fn a_verb_added_after_the_client_was_built_is_listed_explained_and_run() {
     let server = astray();
     let help = server.ferry("alice", &["help"]).expect(0).out;
-    assert!(help.contains("shout") && help.contains("Prints a text back in capitals."), "{help}");
+    assert!(
+        help.contains("shout") && help.contains("Prints a text back in capitals."),
+        "{help}"
+    );
     let help = server.ferry("alice", &["help", "shout"]).expect(0).out;
-    assert!(help.contains("usage: shout TEXT [PATH] [--mood VALUE]") && help.contains("happy, gloomy"), "{help}");
-    assert_eq!(server.ferry("alice", &["shout", "grüße", "--mood", "happy"]).expect(0).out, "GRÜSSE!\n");
-    assert!(server.ferry("alice", &["shout", "x", "--mood", "hapy"]).expect(2).err.contains("did you mean `happy`"));
-    assert!(server.ferry("alice", &["shuot", "x"]).expect(2).err.contains("did you mean `shout`"));
+    assert!(
+        help.contains("usage: shout TEXT [PATH] [--mood VALUE]") && help.contains("happy, gloomy"),
+        "{help}"
+    );
+    assert_eq!(
+        server.ferry("alice", &["shout", "grüße", "--mood", "happy"]).expect(0).out,
+        "GRÜSSE!\n"
+    );
+    assert!(
+        server
+            .ferry("alice", &["shout", "x", "--mood", "hapy"])
+            .expect(2)
+            .err
+            .contains("did you mean `happy`")
+    );
+    assert!(
+        server
+            .ferry("alice", &["shuot", "x"])
+            .expect(2)
+            .err
+            .contains("did you mean `shout`")
+    );
 }
 
 #[test]

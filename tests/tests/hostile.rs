@@ -37,7 +37,10 @@ fn until_closed(mut stream: TcpStream) -> Vec<(Kind, Vec<u8>)> {
     let mut rest = &bytes[..];
     while rest.len() >= HEADER_BYTES {
         let len = u32::from_be_bytes(rest[..4].try_into().unwrap()) as usize;
-        frames.push((Kind::from_byte(rest[4]).unwrap(), rest[HEADER_BYTES..HEADER_BYTES + len].to_vec()));
+        frames.push((
+            Kind::from_byte(rest[4]).unwrap(),
+            rest[HEADER_BYTES..HEADER_BYTES + len].to_vec(),
+        ));
         rest = &rest[HEADER_BYTES + len..];
     }
     frames
@@ -68,12 +71,59 @@ fn a_broken_frame_costs_the_connection_and_nothing_else() {
         ("duplicate keys", raw(0x01, &duplicate)),
         ("not msgpack", raw(0x01, b"GET / HTTP/1.1\r\n\r\n")),
         ("plain text", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec()),
-        ("another protocol", frame(&Hello { proto: 99, ..Hello::new("test") })),
-        ("unknown required feature", frame(&Hello { required: vec!["telepathy".into()], ..Hello::new("test") })),
-        ("unknown mechanism", [hello.clone(), frame(&Login { mechanism: "PLAIN".into(), data: b"\0a\0b".to_vec() })].concat()),
-        ("login that is none", [hello.clone(), frame(&Login { mechanism: "SCRAM-SHA-256".into(), data: b"\xff".to_vec() })].concat()),
-        ("request before login", [hello.clone(), frame(&Request { id: 1, verb: "ls".into(), cwd: "/".into(), body: None })].concat()),
-        ("data before login", [hello.clone(), Header::write_data(1, 4).to_vec(), b"data".to_vec()].concat()),
+        (
+            "another protocol",
+            frame(&Hello {
+                proto: 99,
+                ..Hello::new("test")
+            }),
+        ),
+        (
+            "unknown required feature",
+            frame(&Hello {
+                required: vec!["telepathy".into()],
+                ..Hello::new("test")
+            }),
+        ),
+        (
+            "unknown mechanism",
+            [
+                hello.clone(),
+                frame(&Login {
+                    mechanism: "PLAIN".into(),
+                    data: b"\0a\0b".to_vec(),
+                }),
+            ]
+            .concat(),
+        ),
+        (
+            "login that is none",
+            [
+                hello.clone(),
+                frame(&Login {
+                    mechanism: "SCRAM-SHA-256".into(),
+                    data: b"\xff".to_vec(),
+                }),
+            ]
+            .concat(),
+        ),
+        (
+            "request before login",
+            [
+                hello.clone(),
+                frame(&Request {
+                    id: 1,
+                    verb: "ls".into(),
+                    cwd: "/".into(),
+                    body: None,
+                }),
+            ]
+            .concat(),
+        ),
+        (
+            "data before login",
+            [hello.clone(), Header::write_data(1, 4).to_vec(), b"data".to_vec()].concat(),
+        ),
         ("large frame before login", raw(0x01, &[0; 5000])),
     ];
     for (name, bytes) in &cases {

@@ -33,7 +33,9 @@ fn read(path: impl AsRef<Path>) -> String {
 /// Every source file below a folder with its text, tests cut off.
 fn sources(folder: &str) -> Vec<(PathBuf, String)> {
     let files = ferry_tests::files_below(&root().join(folder));
-    let rust = files.into_iter().filter(|path| path.extension().is_some_and(|end| end == "rs"));
+    let rust = files
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|end| end == "rs"));
     rust.map(|path| {
         let text = read(Path::new(folder).join(&path));
         let code = text.split("#[cfg(test)]").next().unwrap_or_default().to_owned();
@@ -44,7 +46,10 @@ fn sources(folder: &str) -> Vec<(PathBuf, String)> {
 
 /// Code without comments and doc comments.
 fn without_comments(text: &str) -> String {
-    text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+    text.lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// The `[dependencies]` of a manifest that are ours, as folders.
@@ -59,14 +64,21 @@ fn dependencies(folder: &str) -> Vec<String> {
     let section = manifest.split("\n[dependencies]").nth(1).unwrap_or_default();
     let section = section.split("\n[").next().unwrap_or_default();
     let names = section.lines().filter_map(|line| line.split(['.', ' ', '=']).next());
-    names.filter_map(|name| folders.get(name)).map(|folder| (*folder).to_owned()).collect()
+    names
+        .filter_map(|name| folders.get(name))
+        .map(|folder| (*folder).to_owned())
+        .collect()
 }
 
 #[test]
 fn every_member_has_its_floor_and_imports_only_from_below() {
     let workspace = read("Cargo.toml");
     let members = workspace.split("members = [").nth(1).unwrap().split(']').next().unwrap();
-    let members: Vec<&str> = members.lines().map(|line| line.trim().trim_matches([',', '"'])).filter(|line| !line.is_empty()).collect();
+    let members: Vec<&str> = members
+        .lines()
+        .map(|line| line.trim().trim_matches([',', '"']))
+        .filter(|line| !line.is_empty())
+        .collect();
     let floor = |folder: &str| FLOORS.iter().find(|(name, _)| *name == folder).map(|(_, floor)| *floor);
     let mut findings = Vec::new();
     for member in members {
@@ -79,7 +91,9 @@ fn every_member_has_its_floor_and_imports_only_from_below() {
                 findings.push(format!("{member} imports {dependency}, which is not below it"));
             }
             if member.starts_with("commands/") && dependency != "core" {
-                findings.push(format!("{member} is a verb and imports {dependency}; verbs import core alone"));
+                findings.push(format!(
+                    "{member} is a verb and imports {dependency}; verbs import core alone"
+                ));
             }
         }
     }
@@ -93,7 +107,20 @@ fn core_and_client_know_no_verb_by_name() {
         for (path, text) in sources(folder) {
             let code = without_comments(&text);
             // Words that only a verb can mean; `help` is what every shell offers first and stands in hints.
-            for verb in ["\"upload\"", "\"download\"", "\"put\"", "\"get\"", "\"ls\"", "\"mkdir\"", "\"du\"", "\"quota\"", "\"rm\"", "\"cat\"", "\"partials\"", "\"whoami\""] {
+            for verb in [
+                "\"upload\"",
+                "\"download\"",
+                "\"put\"",
+                "\"get\"",
+                "\"ls\"",
+                "\"mkdir\"",
+                "\"du\"",
+                "\"quota\"",
+                "\"rm\"",
+                "\"cat\"",
+                "\"partials\"",
+                "\"whoami\"",
+            ] {
                 if code.contains(verb) && !(folder == "server/src" && verb == "\"quota\"") {
                     findings.push(format!("{} names the verb {verb}", path.display()));
                 }
@@ -105,7 +132,13 @@ fn core_and_client_know_no_verb_by_name() {
 
 #[test]
 fn the_runtime_is_named_where_it_may_be() {
-    let allowed = ["core/src/rt.rs", "server/src/listener.rs", "server/src/admin.rs", "client/src/connection.rs", "client/src/transport.rs"];
+    let allowed = [
+        "core/src/rt.rs",
+        "server/src/listener.rs",
+        "server/src/admin.rs",
+        "client/src/connection.rs",
+        "client/src/transport.rs",
+    ];
     let mut findings = Vec::new();
     for (folder, _) in FLOORS {
         for (path, text) in sources(&format!("{folder}/src")) {

@@ -33,12 +33,22 @@ fn one_user(server: &Server, number: u64) {
     let script = format!("{up}ls\n{down}");
     let ran = server.script(&user, &script).expect(0);
     for other in (0..USERS).filter(|other| *other != number) {
-        assert!(!ran.out.contains(&format!("user{other}-f")), "{user} sees the files of user{other}");
+        assert!(
+            !ran.out.contains(&format!("user{other}-f")),
+            "{user} sees the files of user{other}"
+        );
     }
     for file in 0..FILES {
         let bytes = contents(file);
         let digest = ferry_core::Algorithm::Md5.digest(&bytes).hex();
-        assert!(ran.out.contains(&format!("{digest}  {user}-f{file}\n")), "{user}: digest of f{file}");
-        assert_eq!(std::fs::read(folder.join(format!("back{file}"))).unwrap(), bytes, "{user}: f{file}");
+        assert!(
+            ran.out.contains(&format!("{digest}  {user}-f{file}\n")),
+            "{user}: digest of f{file}"
+        );
+        assert_eq!(
+            std::fs::read(folder.join(format!("back{file}"))).unwrap(),
+            bytes,
+            "{user}: f{file}"
+        );
     }
 }

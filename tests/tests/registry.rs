@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use ferry_core::Registry;
-use {ferry_download as _, ferry_du as _, ferry_fs as _, ferry_mkdir as _, ferry_quota as _, ferry_session as _, ferry_upload as _};
+use {
+    ferry_download as _, ferry_du as _, ferry_fs as _, ferry_mkdir as _, ferry_quota as _, ferry_session as _, ferry_upload as _,
+};
 
 /// The verbs of CLI.md, with their aliases.
 const CONTRACT: &[(&str, &[&str])] = &[
@@ -48,14 +50,28 @@ fn every_verb_keeps_the_rules() {
 
 #[test]
 fn the_list_of_verbs_in_the_docs_is_up_to_date() {
-    let mut text = String::from("# Verbs\n\nMade from the registry: `FERRY_BLESS=1 cargo test -p ferry-tests --test registry`. Do not edit.\n");
+    let mut text = String::from(
+        "# Verbs\n\nMade from the registry: `FERRY_BLESS=1 cargo test -p ferry-tests --test registry`. Do not edit.\n",
+    );
     for entry in Registry::linked().unwrap().entries() {
         let info = &entry.info;
-        let _ = write!(text, "\n## {}\n\n{:?} · {} {}\n\n```text\n{}\n```\n", info.name, info.access, info.krate, info.version, info.help());
+        let _ = write!(
+            text,
+            "\n## {}\n\n{:?} · {} {}\n\n```text\n{}\n```\n",
+            info.name,
+            info.access,
+            info.krate,
+            info.version,
+            info.help()
+        );
     }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/commands.md");
     if std::env::var_os("FERRY_BLESS").is_some() {
         std::fs::write(&path, &text).unwrap();
     }
-    assert_eq!(std::fs::read_to_string(&path).unwrap_or_default(), text, "docs/commands.md is stale; see its second line");
+    assert_eq!(
+        std::fs::read_to_string(&path).unwrap_or_default(),
+        text,
+        "docs/commands.md is stale; see its second line"
+    );
 }

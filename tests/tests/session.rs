@@ -13,7 +13,11 @@ fn the_server_says_where_it_listens_and_stops_when_told() {
 #[test]
 fn a_wrong_command_line_or_config_is_exit_2_and_names_the_cause() {
     let server = Server::start();
-    for args in [&["serve", "--listen", "0.0.0.0:0", "--no-tls"][..], &["serve", "--listne", "x"], &["user", "add", "Bad/Name", "--password-stdin"]] {
+    for args in [
+        &["serve", "--listen", "0.0.0.0:0", "--no-tls"][..],
+        &["serve", "--listne", "x"],
+        &["user", "add", "Bad/Name", "--password-stdin"],
+    ] {
         let ran = server.admin(args, "secret\n").expect(2);
         assert!(!ran.err.trim().is_empty() && ran.out.is_empty(), "{ran:?}");
     }
@@ -33,27 +37,56 @@ fn a_file_goes_up_and_comes_back_the_same() {
     server.ferry("alice", &["mkdir", "-p", "docs/deep"]).expect(0);
     let up = server.ferry_json("alice", &["upload", "a.bin", "docs/"]).expect(0);
     let events = up.json();
-    assert_eq!(events.first().map(|e| (e["event"].as_str(), e["code"].as_u64(), e["offset"].as_u64())), Some((Some("open"), Some(1001), Some(0))));
+    assert_eq!(
+        events
+            .first()
+            .map(|e| (e["event"].as_str(), e["code"].as_u64(), e["offset"].as_u64())),
+        Some((Some("open"), Some(1001), Some(0)))
+    );
     let done = events.last().unwrap();
     let md5 = ferry_core::Algorithm::Md5.digest(&bytes).hex();
-    assert_eq!((done["event"].as_str(), done["md5"].as_str(), done["size"].as_u64(), done["verified"].as_bool()), (Some("done"), Some(md5.as_str()), Some(3_000_001), Some(true)));
+    assert_eq!(
+        (
+            done["event"].as_str(),
+            done["md5"].as_str(),
+            done["size"].as_u64(),
+            done["verified"].as_bool()
+        ),
+        (Some("done"), Some(md5.as_str()), Some(3_000_001), Some(true))
+    );
     assert_eq!(done["sent"].as_u64(), Some(3_000_001));
 
     let line = server.ferry("alice", &["md5", "docs/a.bin"]).expect(0).out;
     assert_eq!(line, format!("{md5}  docs/a.bin\n"));
     server.ferry("alice", &["download", "docs/a.bin", "b.bin"]).expect(0);
     assert_eq!(std::fs::read(server.local().join("b.bin")).unwrap(), bytes);
-    let cat = server.client("alice", &[]).args(["download", "docs/a.bin", "--as", "-"]).output().unwrap();
+    let cat = server
+        .client("alice", &[])
+        .args(["download", "docs/a.bin", "--as", "-"])
+        .output()
+        .unwrap();
     assert_eq!(cat.stdout, bytes);
     assert_eq!(std::fs::read(server.data().join("homes/alice/docs/a.bin")).unwrap(), bytes);
 
     let ls = server.ferry_json("alice", &["ls", "-l", "docs"]).expect(0).json();
-    let names: Vec<_> = ls.iter().map(|row| (row["name"].as_str().unwrap(), row["kind"].as_str().unwrap(), row["size"].as_u64().unwrap())).collect();
+    let names: Vec<_> = ls
+        .iter()
+        .map(|row| {
+            (
+                row["name"].as_str().unwrap(),
+                row["kind"].as_str().unwrap(),
+                row["size"].as_u64().unwrap(),
+            )
+        })
+        .collect();
     assert_eq!(names, [("a.bin", "file", 3_000_001), ("deep", "dir", 0)]);
     let du = server.ferry_json("alice", &["du", "-s", "/"]).expect(0).json();
     let quota = server.ferry_json("alice", &["quota"]).expect(0).json();
     assert_eq!(du[0]["bytes"], quota[0]["used"]);
-    assert_eq!(quota[0], serde_json::json!({"limit": 10 << 20, "used": 3_000_001, "reserved": 0, "free": (10 << 20) - 3_000_001}));
+    assert_eq!(
+        quota[0],
+        serde_json::json!({"limit": 10 << 20, "used": 3_000_001, "reserved": 0, "free": (10 << 20) - 3_000_001})
+    );
 
     server.ferry("alice", &["mv", "docs/a.bin", "moved.bin"]).expect(0);
     server.ferry("alice", &["cp", "moved.bin", "docs"]).expect(0);
@@ -70,7 +103,10 @@ fn the_same_upload_again_sends_nothing() {
     write(&server.local(), "a.bin", &noise(500_000, 2));
     server.ferry("alice", &["upload", "a.bin"]).expect(0);
     let again = server.ferry_json("alice", &["upload", "a.bin"]).expect(0).json();
-    assert_eq!((again[0]["code"].as_u64(), again.last().unwrap()["sent"].as_u64()), (Some(1003), Some(0)));
+    assert_eq!(
+        (again[0]["code"].as_u64(), again.last().unwrap()["sent"].as_u64()),
+        (Some(1003), Some(0))
+    );
 }
 
 #[test]
@@ -121,7 +157,10 @@ fn an_upload_over_quota_sends_no_byte() {
     let ran = server.ferry_json("alice", &["upload", "big.bin"]).expect(6);
     let events = ran.json();
     assert_eq!(events.len(), 1, "{events:?}");
-    assert_eq!((events[0]["event"].as_str(), events[0]["kind"].as_str()), (Some("error"), Some("over_quota")));
+    assert_eq!(
+        (events[0]["event"].as_str(), events[0]["kind"].as_str()),
+        (Some("error"), Some("over_quota"))
+    );
     assert!(files_below(&server.data().join("homes")).is_empty() && files_below(&server.data().join("staging")).is_empty());
 }
 
@@ -132,7 +171,10 @@ fn a_script_stops_at_the_first_failure_unless_told_to_go_on() {
     write(&server.local(), "a.txt", b"hello");
     let script = |text: &str| server.script("alice", text);
     script("# a comment\nmkdir 'two words'\n\ncd 'two words'\nput a.txt\n-rm nothing\nmd5 a.txt\npwd\n").expect(0);
-    assert_eq!(std::fs::read(server.data().join("homes/alice/two words/a.txt")).unwrap(), b"hello");
+    assert_eq!(
+        std::fs::read(server.data().join("homes/alice/two words/a.txt")).unwrap(),
+        b"hello"
+    );
     let ran = script("mkdir one\nrm nothing\nmkdir two\n").expect(4);
     assert!(ran.err.contains("nothing"));
     script("mkdir one2\nfrobnicate\n").expect(2);
@@ -150,7 +192,12 @@ fn patterns_are_expanded_by_the_server_and_quotes_stop_it() {
     }
     let ran = server.ferry("alice", &["rm", "[ab].txt"]).expect(0);
     assert!(ran.err.is_empty(), "{}", ran.err);
-    let left = |names: &[&str]| assert_eq!(files_below(&server.data().join("homes/alice")), names.iter().map(Into::into).collect::<Vec<std::path::PathBuf>>());
+    let left = |names: &[&str]| {
+        assert_eq!(
+            files_below(&server.data().join("homes/alice")),
+            names.iter().map(Into::into).collect::<Vec<std::path::PathBuf>>()
+        )
+    };
     left(&["c.bin", "star*.txt"]);
     server.ferry("alice", &["rm", "*.bin"]).expect(0);
     left(&["star*.txt"]);
@@ -161,17 +208,27 @@ fn accounts_are_kept_while_the_server_runs() {
     let server = Server::start();
     server.add_user("alice", &["--quota", "1GB", "--deny", "rm,mv"]);
     let show = server.admin(&["user", "show", "alice", "--json"], "").expect(0).json();
-    assert_eq!((show[0]["quota"].as_u64(), show[0]["deny"][1].as_str()), (Some(1_000_000_000), Some("mv")));
+    assert_eq!(
+        (show[0]["quota"].as_u64(), show[0]["deny"][1].as_str()),
+        (Some(1_000_000_000), Some("mv"))
+    );
     server.ferry("alice", &["rm", "x"]).expect(5);
     let help = server.ferry("alice", &["help"]).expect(0).out;
-    assert!(help.contains("rmdir") && !help.lines().any(|line| line.trim_start().starts_with("rm ")), "{help}");
-    server.admin(&["user", "set", "alice", "--deny", "", "--quota", "none"], "").expect(0);
+    assert!(
+        help.contains("rmdir") && !help.lines().any(|line| line.trim_start().starts_with("rm ")),
+        "{help}"
+    );
+    server
+        .admin(&["user", "set", "alice", "--deny", "", "--quota", "none"], "")
+        .expect(0);
     server.ferry("alice", &["rm", "x"]).expect(4);
     assert!(server.ferry_json("alice", &["quota"]).expect(0).json()[0]["limit"].is_null());
     server.admin(&["user", "disable", "alice"], "").expect(0);
     server.ferry("alice", &["ls"]).expect(3);
     server.admin(&["user", "enable", "alice"], "").expect(0);
-    server.admin(&["user", "passwd", "alice", "--password-stdin"], "another\n").expect(0);
+    server
+        .admin(&["user", "passwd", "alice", "--password-stdin"], "another\n")
+        .expect(0);
     server.ferry("alice", &["ls"]).expect(3);
     server.admin(&["user", "remove", "alice"], "").expect(0);
     server.admin(&["user", "show", "alice"], "").expect(1);
@@ -186,7 +243,13 @@ fn no_password_is_kept_or_logged_anywhere() {
     let data = server.data();
     for file in files_below(&data) {
         let bytes = std::fs::read(data.join(&file)).unwrap_or_default();
-        assert!(!bytes.windows(ferry_tests::PASSWORD.len()).any(|w| w == ferry_tests::PASSWORD.as_bytes()), "{}", file.display());
+        assert!(
+            !bytes
+                .windows(ferry_tests::PASSWORD.len())
+                .any(|w| w == ferry_tests::PASSWORD.as_bytes()),
+            "{}",
+            file.display()
+        );
     }
     let (_, log) = server.stop();
     assert!(!log.contains(ferry_tests::PASSWORD));
@@ -216,10 +279,25 @@ fn a_link_that_points_out_of_the_home_leads_nowhere() {
     std::os::unix::fs::symlink(&secret, home.join("link")).unwrap();
     std::os::unix::fs::symlink("/", home.join("root")).unwrap();
     write(&server.local(), "small.txt", b"small");
-    for args in [&["cat", "link"][..], &["download", "link"], &["md5", "link"], &["ls", "root/etc"], &["cat", "root/etc/passwd"], &["cd", "root"], &["mkdir", "root/tmp/x"], &["put", "small.txt", "root/tmp/"], &["cp", "link", "copy"], &["rm", "-r", "root/tmp"]] {
+    for args in [
+        &["cat", "link"][..],
+        &["download", "link"],
+        &["md5", "link"],
+        &["ls", "root/etc"],
+        &["cat", "root/etc/passwd"],
+        &["cd", "root"],
+        &["mkdir", "root/tmp/x"],
+        &["put", "small.txt", "root/tmp/"],
+        &["cp", "link", "copy"],
+        &["rm", "-r", "root/tmp"],
+    ] {
         let ran = server.ferry("alice", args);
         assert!(matches!(ran.code, 1 | 2 | 5), "{args:?}: {ran:?}");
-        assert!(!ran.out.contains("secret") && !ran.out.contains("root:"), "{args:?}: {}", ran.out);
+        assert!(
+            !ran.out.contains("secret") && !ran.out.contains("root:"),
+            "{args:?}: {}",
+            ran.out
+        );
     }
     server.ferry("alice", &["rm", "link", "root"]).expect(0);
     assert_eq!(std::fs::read(secret).unwrap(), b"secret");

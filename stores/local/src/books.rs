@@ -86,11 +86,11 @@ impl Tracked {
         self.size == request.size && self.path == request.path
     }
 
-    /// Whether it holds bytes of the file that the client means, whatever that was called. One that is being written right now
+    /// Whether it holds, or is about to hold, bytes of the file that the client means, whatever that was called. One that is being written right now
     /// is left alone: two copies of one file can be on their way to two places.
     fn is_of(&self, request: &UploadRequest) -> bool {
         let same = request.expected.is_some() && self.expected == request.expected && self.size == request.size;
-        same && !self.is_owned && self.received() > 0
+        same && !request.fresh && !self.is_owned && (self.received() > 0 || self.writers > 0)
     }
 }
 

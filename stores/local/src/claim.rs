@@ -22,11 +22,11 @@ pub(crate) fn open_upload(inner: &Arc<Inner>, request: UploadRequest) -> Result<
     check_target(inner, &request)?;
     let expired = lock(&inner.books).remove_expired(now());
     inner.discard(expired);
-    if request.fresh {
-        let earlier = lock(&inner.books).remove_path(&request.path);
-        inner.discard(earlier);
-    }
     for _ in 0..CLAIM_TRIES {
+        if request.fresh {
+            let earlier = lock(&inner.books).remove_path(&request.path);
+            inner.discard(earlier);
+        }
         // Looked up under its lock: a commit that was under way may have put a file there.
         let found = lock(&inner.books).find(&request);
         if let Some(slot) = found {

@@ -13,11 +13,11 @@ use rustix::fs::{AtFlags, Mode, RenameFlags, fsync, mkdirat, renameat_with, unli
 
 use crate::books::Books;
 use crate::jail::{Jail, Place, counted, entry, failed};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, recount};
 use crate::listing::LocalListing;
 use crate::source::LocalSource;
 use crate::staging::{Lane, Slot, Staging, is_id};
-use crate::{Durability, claim, lock, now};
+use crate::{Check, Durability, claim, lock, now};
 
 /// How long to wait at most for a few chunks on their way to the disk.
 const SETTLE_MAX: Duration = Duration::from_secs(5);
@@ -104,7 +104,10 @@ impl Inner {
         lock(&self.books).usage.remove(size);
         drop(ledger);
         self.sync_folder(to, &new)?;
-        self.sync_folder(from, &old)
+        if from.parent() != to.parent() {
+            self.sync_folder(from, &old)?;
+        }
+        Ok(())
     }
 
     /// Waits until the bytes that an upload's last owner handed over are written: all of them when he is gone, otherwise those
@@ -149,7 +152,7 @@ impl Inner {
     pub(crate) fn keep(&self, slot: &Slot, lane: &mut Lane, meta: (&HomePath, Option<u64>, Option<Digest>)) {
         slot.touched.store(now(), Ordering::Release);
         if slot.held() == 0 {
-            self.staging.unlink_empty(slot, lane);
+            self.staging.remove_empty(slot, lane);
         } else {
             // Without a description it does not outlive a restart; until then it can be taken up.
             let _ = self.staging.record(slot, lane, meta);
@@ -196,6 +199,18 @@ impl Inner {
         };
         self.discard([slot]);
         Ok(())
+    }
+
+    /// Counts the home against its books. Changes of the home wait meanwhile, so that both are of the same moment.
+    pub(crate) fn check(&self, repair: bool) -> Result<Check> {
+        let mut ledger = lock(&self.ledger);
+        let used = lock(&self.books).usage.used;
+        let counted = recount(&self.jail).map_err(|errno| Error::from_io("home", errno.into()))?;
+        if repair && used != counted {
+            ledger.before_change()?;
+            lock(&self.books).usage.used = counted;
+        }
+        Ok(Check { used, counted })
     }
 
     /// Writes the ledger down.

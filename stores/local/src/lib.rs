@@ -15,11 +15,14 @@ mod ledger;
 mod listing;
 mod source;
 mod staging;
+mod threads;
 mod upload;
 mod writer;
 
 use std::collections::HashMap;
+use std::fs::DirBuilder;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -28,7 +31,7 @@ use async_lock::OnceCell;
 use ferry_core::store::{Home, Store};
 use ferry_core::verb::BoxFuture;
 use ferry_core::{Error, Result, User, rt};
-use rustix::fs::{CWD, Mode, OFlags, fsync, mkdirat, open};
+use rustix::fs::{Mode, OFlags, fsync, mkdirat, open};
 use rustix::io::Errno;
 
 use crate::books::Books;
@@ -52,6 +55,15 @@ pub enum Durability {
 pub struct Options {
     /// When an upload is acknowledged.
     pub durability: Durability,
+}
+
+/// A home's books beside what is really there, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Check {
+    /// What the books say that the files use.
+    pub used: u64,
+    /// What the files use.
+    pub counted: u64,
 }
 
 /// Homes on a local file system.
@@ -78,10 +90,8 @@ impl LocalStore {
     pub fn open(data: &Path, options: Options) -> Result<Self> {
         let shown = data.display();
         let failed = |errno: Errno| Error::from_io(format_args!("data folder {shown}"), errno.into());
-        match mkdirat(CWD, data, Mode::RWXU) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(errno) => return Err(failed(errno)),
-        }
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(data);
+        made.map_err(|error| Error::from_io(format_args!("data folder {shown}"), error))?;
         let data = open(data, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
         match open_beneath(&data, b".", OFlags::PATH | OFlags::DIRECTORY, Mode::empty()) {
             Err(Errno::NOSYS | Errno::PERM) => {
@@ -105,20 +115,34 @@ impl LocalStore {
             homes: Mutex::default(),
         })
     }
+
+    /// Counts the home of `user` against its books and, with `repair`, corrects these. They differ only when somebody changed
+    /// the home behind the server's back.
+    ///
+    /// # Errors
+    /// `bad_request` when `user` is no name; what the file system says.
+    pub async fn check(&self, user: &str, repair: bool) -> Result<Check> {
+        let home = self.local_home(user).await?;
+        rt::unblock(move || home.0.check(repair)).await
+    }
+
+    async fn local_home(&self, user: &str) -> Result<LocalHome> {
+        User::check_name(user)?;
+        let cell = lock(&self.homes).entry(user.to_owned()).or_default().clone();
+        let open = || {
+            let (folders, options, user) = (self.folders.clone(), self.options, user.to_owned());
+            rt::unblock(move || open_home(&folders, options, &user))
+        };
+        cell.get_or_try_init(open).await.cloned()
+    }
 }
 
 impl Store for LocalStore {
     fn home<'a>(&'a self, user: &'a str, limit: Option<u64>) -> BoxFuture<'a, Result<Arc<dyn Home>>> {
         Box::pin(async move {
-            User::check_name(user)?;
-            let cell = lock(&self.homes).entry(user.to_owned()).or_default().clone();
-            let open = || {
-                let (folders, options, user) = (self.folders.clone(), self.options, user.to_owned());
-                rt::unblock(move || open_home(&folders, options, &user))
-            };
-            let home = cell.get_or_try_init(open).await?;
+            let home = self.local_home(user).await?;
             lock(&home.0.books).usage.limit = limit;
-            Ok(Arc::new(home.clone()) as Arc<dyn Home>)
+            Ok(Arc::new(home) as Arc<dyn Home>)
         })
     }
 

@@ -11,6 +11,7 @@ use ferry_core::{Algorithm, Chunk, Digest, Error, ErrorKind, Hasher, HomePath, R
 use rustix::fs::{Stat, fstat};
 
 use crate::jail::{Jail, counted, executable, modified, version};
+use crate::threads::Permit;
 
 /// Chunks that the thread is ahead: enough to keep disk and network busy at once.
 const AHEAD_CHUNKS: usize = 3;
@@ -24,7 +25,7 @@ pub(crate) struct LocalSource {
 }
 
 enum Feed {
-    /// The thread is not started yet.
+    /// No thread is at it, because none was needed yet or there are too many.
     Waiting(Box<Reader>),
     /// The thread is under way.
     Running(Receiver<Result<Piece>>),
@@ -77,6 +78,22 @@ impl LocalSource {
     }
 }
 
+impl LocalSource {
+    /// Takes what was read; `feed` is how it goes on, when that is another way than now.
+    fn take(&mut self, piece: Piece, feed: Option<Feed>) -> Result<Option<Chunk>> {
+        match piece {
+            Piece::Bytes(chunk) => {
+                self.feed = feed.unwrap_or_else(|| std::mem::replace(&mut self.feed, Feed::Last(None)));
+                Ok(Some(chunk))
+            }
+            Piece::End(digest) => {
+                (self.digest, self.feed) = (digest, Feed::Last(None));
+                Ok(None)
+            }
+        }
+    }
+}
+
 impl Source for LocalSource {
     fn start(&self) -> Start {
         self.start
@@ -90,11 +107,24 @@ impl Source for LocalSource {
         Box::pin(async move {
             self.feed = match std::mem::replace(&mut self.feed, Feed::Last(None)) {
                 Feed::Last(chunk) => return Ok(chunk),
-                Feed::Waiting(reader) => {
-                    let (sender, receiver) = async_channel::bounded(AHEAD_CHUNKS);
-                    drop(rt::spawn(rt::unblock(move || reader.run(&sender))));
-                    Feed::Running(receiver)
-                }
+                Feed::Waiting(mut reader) => match Permit::take() {
+                    Some(permit) => {
+                        let (sender, receiver) = async_channel::bounded(AHEAD_CHUNKS);
+                        drop(rt::spawn(rt::unblock(move || {
+                            let _permit = permit;
+                            reader.run(&sender);
+                        })));
+                        Feed::Running(receiver)
+                    }
+                    None => {
+                        let (reader, piece) = rt::unblock(move || {
+                            let piece = reader.piece();
+                            (reader, piece)
+                        })
+                        .await;
+                        return self.take(piece?, Some(Feed::Waiting(reader)));
+                    }
+                },
                 running => running,
             };
             let Feed::Running(receiver) = &self.feed else {
@@ -102,13 +132,7 @@ impl Source for LocalSource {
             };
             let piece = receiver.recv().await;
             let broken = || Error::internal(format!("{}: reading it was broken off", self.file.path));
-            match piece.unwrap_or_else(|_| Err(broken()))? {
-                Piece::Bytes(chunk) => Ok(Some(chunk)),
-                Piece::End(digest) => {
-                    (self.digest, self.feed) = (digest, Feed::Last(None));
-                    Ok(None)
-                }
-            }
+            self.take(piece.unwrap_or_else(|_| Err(broken()))?, None)
         })
     }
 
@@ -173,13 +197,16 @@ impl Reader {
         Ok(self.hasher.finish())
     }
 
+    fn piece(&mut self) -> Result<Piece> {
+        match self.next()? {
+            Some(chunk) => Ok(Piece::Bytes(chunk)),
+            None => self.end().map(Piece::End),
+        }
+    }
+
     fn run(mut self, sender: &Sender<Result<Piece>>) {
         loop {
-            let piece = match self.next() {
-                Ok(Some(chunk)) => Ok(Piece::Bytes(chunk)),
-                Ok(None) => self.end().map(Piece::End),
-                Err(error) => Err(error),
-            };
+            let piece = self.piece();
             let goes_on = matches!(piece, Ok(Piece::Bytes(_)));
             // Nobody listens any more: the transfer was given up.
             if sender.send_blocking(piece).is_err() || !goes_on {

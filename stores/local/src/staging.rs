@@ -126,7 +126,7 @@ impl Staging {
         let held = slot.held();
         let written = self.file(slot, lane)?.write_all_at(bytes, held);
         if written.is_err() {
-            self.unlink_empty(slot, lane);
+            self.remove_empty(slot, lane);
         }
         written?;
         slot.held.store(held + bytes.len() as u64, Ordering::Release);
@@ -181,9 +181,13 @@ impl Staging {
         }
     }
 
-    /// Removes the slot's file when it holds nothing: nobody goes on with that.
-    pub(crate) fn unlink_empty(&self, slot: &Slot, lane: &mut Lane) {
-        if slot.held() == 0 && lane.file.take().is_some() {
+    /// Removes the slot's file and description when it holds nothing: nobody goes on with that.
+    pub(crate) fn remove_empty(&self, slot: &Slot, lane: &mut Lane) {
+        if slot.held() > 0 {
+            return;
+        }
+        self.forget(slot, lane);
+        if lane.file.take().is_some() {
             let _ = self.unlink(&slot.id);
         }
     }

@@ -10,6 +10,7 @@ use ferry_core::{Chunk, Digest, Error, ErrorKind, HomePath, Result, rt};
 use crate::books::lease_lost;
 use crate::home::Inner;
 use crate::staging::Slot;
+use crate::threads::Permit;
 use crate::writer::{Feed, Writer};
 use crate::{jail, lock};
 
@@ -42,10 +43,24 @@ enum State {
 
 impl State {
     /// Starts the thread.
-    fn launch(writer: Box<Writer>) -> Self {
+    fn launch(writer: Box<Writer>, permit: Permit) -> Self {
         let (sender, feed) = async_channel::bounded(FEED_CHUNKS);
-        Self::Running(sender, rt::spawn(rt::unblock(move || writer.run(&feed))))
+        let task = rt::spawn(rt::unblock(move || {
+            let _permit = permit;
+            writer.run(&feed)
+        }));
+        Self::Running(sender, task)
     }
+}
+
+/// What is to be done with a chunk that was accepted.
+enum Next {
+    /// Nothing: it waits.
+    Wait,
+    /// The thread writes these.
+    Feed([Option<Chunk>; 2]),
+    /// There is no thread: the first one is written now, and the second one waits.
+    Step(Box<Writer>, Chunk, Chunk),
 }
 
 impl LocalUpload {
@@ -63,8 +78,8 @@ impl LocalUpload {
         }
     }
 
-    /// Reserves room for a chunk and keeps it when it is the first one; otherwise gives what the thread is to write.
-    fn accept(&mut self, chunk: Chunk) -> Result<[Option<Chunk>; 2]> {
+    /// Reserves room for a chunk and says how it is written.
+    fn accept(&mut self, chunk: Chunk) -> Result<Next> {
         let mut books = lock(&self.inner.books);
         let waiting = books
             .owned(&self.slot.id, self.lease)
@@ -77,22 +92,26 @@ impl LocalUpload {
         }
         let tracked = books.grow(&self.slot.id, self.lease, &self.path, total)?;
         if chunk.is_empty() {
-            return Ok([None, None]);
+            return Ok(Next::Wait);
         }
         match std::mem::replace(&mut self.state, State::Ended) {
             State::Fresh(writer) => {
                 tracked.first = Some(chunk);
                 self.state = State::First(writer);
-                Ok([None, None])
+                Ok(Next::Wait)
             }
-            State::First(writer) => {
-                tracked.writers += 1;
-                self.state = State::launch(writer);
-                Ok([tracked.first.take(), Some(chunk)])
-            }
+            State::First(writer) => match (Permit::take(), tracked.first.take()) {
+                (None, Some(first)) => Ok(Next::Step(writer, first, chunk)),
+                (None, None) => Err(lease_lost(&self.path)),
+                (Some(permit), first) => {
+                    tracked.writers += 1;
+                    self.state = State::launch(writer, permit);
+                    Ok(Next::Feed([first, Some(chunk)]))
+                }
+            },
             other => {
                 self.state = other;
-                Ok([None, Some(chunk)])
+                Ok(Next::Feed([None, Some(chunk)]))
             }
         }
     }
@@ -127,13 +146,27 @@ impl Upload for LocalUpload {
 
     fn write(&mut self, chunk: Chunk) -> BoxFuture<'_, Result<()>> {
         Box::pin(async move {
-            for chunk in self.accept(chunk)?.into_iter().flatten() {
-                let total = self.total + chunk.len() as u64;
-                self.feed(Feed::Bytes(chunk)).await?;
-                self.total = total;
-            }
-            if let Some(tracked) = lock(&self.inner.books).owned(&self.slot.id, self.lease) {
-                tracked.accepted = self.total;
+            match self.accept(chunk)? {
+                Next::Wait => {}
+                Next::Feed(chunks) => {
+                    for chunk in chunks.into_iter().flatten() {
+                        let total = self.total + chunk.len() as u64;
+                        self.feed(Feed::Bytes(chunk)).await?;
+                        self.total = total;
+                    }
+                    if let Some(tracked) = lock(&self.inner.books).owned(&self.slot.id, self.lease) {
+                        tracked.accepted = self.total;
+                    }
+                }
+                Next::Step(mut writer, first, chunk) => {
+                    let len = first.len() as u64;
+                    let work = move || writer.describe().and_then(|()| writer.append(&first)).map(|()| writer);
+                    self.state = State::First(rt::unblock(work).await?);
+                    self.total += len;
+                    let mut books = lock(&self.inner.books);
+                    let tracked = books.owned(&self.slot.id, self.lease);
+                    tracked.ok_or_else(|| lease_lost(&self.path))?.first = Some(chunk);
+                }
             }
             Ok(())
         })
@@ -183,6 +216,11 @@ impl Drop for LocalUpload {
             drop(rt::spawn(rt::unblock(move || inner.settle(&id))));
         }
         books.tidy(&self.slot.id);
+        drop(books);
+        // Nobody needs the file open; when somebody is at it already, he closes it.
+        if let (State::Fresh(_) | State::First(_), Ok(mut lane)) = (&self.state, self.slot.lane.try_lock()) {
+            lane.file = None;
+        }
     }
 }
 

@@ -82,16 +82,7 @@ impl Writer {
     pub(crate) fn run(mut self, feed: &Receiver<Feed>) -> Result<Option<FileInfo>> {
         let (inner, slot) = (self.inner.clone(), self.slot.clone());
         let _running = Running(&inner, &slot, self.lease);
-        // Large ones are described from the start, so that they outlive a crash too.
-        let meta = (&self.request.path, self.request.size, self.request.expected);
-        let mut lane = lock(&slot.lane);
-        if self.check_lease(&lane).is_ok() {
-            inner
-                .staging
-                .record(&slot, &mut lane, meta)
-                .map_err(|error| self.io_failed(error))?;
-        }
-        drop(lane);
+        self.describe()?;
         loop {
             match feed.recv_blocking() {
                 Ok(Feed::Bytes(chunk)) => {
@@ -107,6 +98,15 @@ impl Writer {
                 }
             }
         }
+    }
+
+    /// Describes an upload that is not small from the start, so that it outlives a crash.
+    pub(crate) fn describe(&self) -> Result<()> {
+        let mut lane = lock(&self.slot.lane);
+        self.check_lease(&lane)?;
+        let meta = (&self.request.path, self.request.size, self.request.expected);
+        let described = self.inner.staging.record(&self.slot, &mut lane, meta);
+        described.map_err(|error| self.io_failed(error))
     }
 
     /// Writes bytes behind those that are held.

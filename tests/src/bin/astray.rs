@@ -78,7 +78,10 @@ macro_rules! astray {
     };
 }
 
-astray!(Panics, "panics", "Panics.", |ctx| panic!("on purpose, for {}", ctx.user().name));
+astray!(Panics, "panics", "Panics.", |ctx| panic!(
+    "on purpose, for {}",
+    ctx.user().name
+));
 astray!(Spins, "spins", "Never comes back and keeps the processor.", |ctx| loop {
     std::hint::spin_loop();
 });
@@ -86,18 +89,40 @@ astray!(Blocks, "blocks", "Blocks its thread for a minute.", |ctx| {
     std::thread::sleep(Duration::from_secs(60));
     Ok(Reply::done())
 });
-astray!(Waits, "waits", "Waits for ever without keeping the processor.", |ctx| std::future::pending().await);
-astray!(Outside, "outside", "Asks for what lies outside the home, and to write without the right.", |ctx| {
-    let up = ctx.path(&RemotePath::from("../../accounts.redb"));
-    let write = ctx.home().make_dir(&ctx.path(&RemotePath::from("made"))?).await;
-    Ok(Reply::text(format!("{:?} {:?}", up.map_err(|e| e.kind), write.map_err(|e| e.kind))))
+astray!(Waits, "waits", "Waits for ever without keeping the processor.", |ctx| {
+    std::future::pending().await
 });
+astray!(
+    Outside,
+    "outside",
+    "Asks for what lies outside the home, and to write without the right.",
+    |ctx| {
+        let up = ctx.path(&RemotePath::from("../../accounts.redb"));
+        let write = ctx.home().make_dir(&ctx.path(&RemotePath::from("made"))?).await;
+        Ok(Reply::text(format!(
+            "{:?} {:?}",
+            up.map_err(|e| e.kind),
+            write.map_err(|e| e.kind)
+        )))
+    }
+);
 
 fn main() -> ExitCode {
     let parts = Parts {
-        store: |data, _| Ok(Arc::new(LocalStore::open(data, Options { durability: Durability::Relaxed })?)),
+        store: |data, _| {
+            Ok(Arc::new(LocalStore::open(
+                data,
+                Options {
+                    durability: Durability::Relaxed,
+                },
+            )?))
+        },
         shell: |address, user, password| {
-            let login = Login { address: address.to_string(), user: user.to_owned(), password: password.to_owned() };
+            let login = Login {
+                address: address.to_string(),
+                user: user.to_owned(),
+                password: password.to_owned(),
+            };
             ferry_client::session(login, Input::standard())
         },
     };

@@ -27,6 +27,17 @@ fn a_ledger_closed_in_good_order_is_believed_and_one_left_open_is_not() {
 }
 
 #[test]
+fn a_check_finds_what_was_done_behind_the_servers_back_and_repairs_it() {
+    let bed = Bed::new(None);
+    bed.put("/f", b"12345").unwrap();
+    std::fs::write(bed.real("g"), "123").unwrap();
+    let check = |repair| rt::block_on(bed.store.check("alice", repair)).unwrap();
+    assert_eq!((check(false).used, check(false).counted), (5, 8));
+    assert_eq!((check(true).used, check(true).used), (5, 8));
+    assert_eq!(bed.books(), (8, 0));
+}
+
+#[test]
 fn reading_leaves_the_ledger_alone() {
     let bed = Bed::new(None).restart(true);
     rt::block_on(async {

@@ -108,3 +108,58 @@ fn the_books_are_right_after_any_disorder() {
     let bed = bed.restart(true);
     assert_eq!((bed.usage().used, recount(&bed.real(""))), (used, used));
 }
+
+#[test]
+fn transfers_that_stand_still_take_nobody_the_threads() {
+    // More than may hold a thread, and fewer than the pool has.
+    const IDLE: usize = 300;
+    let bed = Bed::new(None);
+    let content = bytes(1_500_000);
+    bed.put("/f", &content).unwrap();
+    let request = || ferry_core::store::ReadRequest {
+        path: path("/f"),
+        algorithm: ferry_core::Algorithm::Md5,
+        held: None,
+    };
+    rt::block_on(async {
+        let mut idle = Vec::new();
+        for _ in 0..IDLE {
+            let mut source = bed.home.open(request()).await.unwrap();
+            source.next().await.unwrap();
+            idle.push(source);
+        }
+        let mut uploads = Vec::new();
+        for i in 0..4 {
+            let mut upload = bed
+                .home
+                .upload(crate::request(&format!("/{i}"), content.len()))
+                .await
+                .unwrap();
+            write(&mut *upload, &content[..1_000_000]).await.unwrap();
+            uploads.push(upload);
+        }
+        for (i, mut upload) in uploads.into_iter().enumerate() {
+            if i % 2 == 0 {
+                // One that breaks off is there to go on with, like any other.
+                drop(upload);
+                upload = bed
+                    .home
+                    .upload(crate::request(&format!("/{i}"), content.len()))
+                    .await
+                    .unwrap();
+                assert_eq!(upload.start().offset, 1_000_000);
+            }
+            write(&mut *upload, &content[1_000_000..]).await.unwrap();
+            upload.commit(md5(&content)).await.unwrap();
+        }
+        let mut last = idle.pop().unwrap();
+        let mut len = content.len().min(ferry_core::chunk::CHUNK_BYTES);
+        while let Some(chunk) = last.next().await.unwrap() {
+            assert_eq!(chunk[..], content[len..len + chunk.len()]);
+            len += chunk.len();
+        }
+        assert_eq!((len, last.digest()), (content.len(), md5(&content)));
+    });
+    assert_eq!(bed.books(), (5 * content.len() as u64, 0));
+    assert!(bed.staged().is_empty());
+}

@@ -117,6 +117,24 @@ fn a_partial_is_found_by_its_digest_under_another_name() {
 }
 
 #[test]
+fn bytes_still_on_their_way_to_the_disk_are_found_too() {
+    let bed = Bed::new(None);
+    for i in 0..50 {
+        let named = |at| UploadRequest {
+            expected: Some(md5(format!("{i}").as_bytes())),
+            ..request(at, 10)
+        };
+        let mut upload = bed.open(named("/a")).unwrap();
+        rt::block_on(async {
+            upload.write(Chunk::from(&b"ab"[..])).await.unwrap();
+            upload.write(Chunk::from(&b"cd"[..])).await.unwrap();
+        });
+        drop(upload);
+        assert_eq!(bed.open(named(&format!("/b{i}"))).unwrap().start().offset, 4);
+    }
+}
+
+#[test]
 fn a_fresh_upload_throws_away_what_was_there() {
     let bed = Bed::new(Some(LARGE as u64));
     let content = bytes(LARGE);

@@ -245,7 +245,6 @@ impl Sink {
 pub(crate) struct Stage {
     pub(crate) session: Session,
     pub(crate) out: Sink,
-    pub(crate) err: Sink,
     server: JoinHandle<()>,
 }
 
@@ -268,7 +267,7 @@ impl Stage {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let server = std::thread::spawn(move || script(&mut Peer(listener.accept().unwrap().0)));
-        let (out, err) = (Sink::default(), Sink::default());
+        let out = Sink::default();
         let target = Target {
             user: None,
             host: "127.0.0.1".into(),
@@ -278,15 +277,10 @@ impl Stage {
             user: "alice".into(),
             password: password.into(),
         };
-        let output = Output::to(Box::new(out.clone()), Box::new(err.clone()), true);
+        let output = Output::to(Box::new(out.clone()), Box::new(Sink::default()), true);
         let mut session = Session::new(target, who, output, Settings::default());
         session.local = folder.to_owned();
-        Self {
-            session,
-            out,
-            err,
-            server,
-        }
+        Self { session, out, server }
     }
 
     pub(crate) fn deadlines(mut self, deadlines: Deadlines) -> Self {

@@ -1,0 +1,251 @@
+//! Files being fetched: a part beside the target, written and hashed by one blocking thread each, published in one step once
+//! it is proven.
+
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use async_channel::Sender;
+use ferry_core::context::check_end;
+use ferry_core::wire::message::End;
+use ferry_core::{Algorithm, Chunk, Digest, Error, ErrorKind, Hasher, rt};
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags};
+
+use crate::exit::{Failure, Result};
+use crate::local::{QUEUE_CHUNKS, shown};
+
+/// What the name of a file ends in that is not complete yet.
+pub const PART_SUFFIX: &str = ".ferry-part";
+
+/// How long a part may be held by somebody else, and how often it is looked at meanwhile.
+const LOCK_WAIT: Duration = Duration::from_secs(1);
+const LOCK_RETRY: Duration = Duration::from_millis(10);
+
+/// What a new file gets besides its contents.
+#[derive(Debug, Clone, Copy)]
+pub struct New {
+    /// Last change of the contents, in nanoseconds since 1970-01-01 UTC; now, when it is not known.
+    pub modified: Option<i64>,
+    /// Whether whoever may read it may execute it.
+    pub executable: bool,
+}
+
+/// A file that is not complete yet, beside the place it is for. One process at a time has it.
+#[derive(Debug)]
+pub struct Part {
+    file: File,
+    path: PathBuf,
+    hasher: Hasher,
+    prefix: Option<Digest>,
+}
+
+impl Part {
+    /// Opens the part of `target`, or makes it, and hashes what it holds.
+    ///
+    /// # Errors
+    /// `busy` when another process is writing it; as the operating system says.
+    pub fn open(target: &Path, algorithm: Algorithm) -> Result<Self> {
+        let mut name = target.as_os_str().to_owned();
+        name.push(PART_SUFFIX);
+        let path = PathBuf::from(name);
+        let failed = |error: io::Error| Failure::local(shown(&path), error);
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let mode = Mode::from_raw_mode(0o666);
+        let mut file = File::from(rustix::fs::openat(CWD, &path, flags, mode).map_err(|error| failed(error.into()))?);
+        if !file.metadata().map_err(failed)?.is_file() {
+            let text = format!("{}: is in the way and no file", shown(&path));
+            return Err(Error::exists(text).into());
+        }
+        if !lock(&file) {
+            let text = format!("{}: another download is writing it", shown(&path));
+            return Err(Error::new(ErrorKind::Busy, text).into());
+        }
+        let (hasher, proof) = hash(&mut file, algorithm).map_err(failed)?;
+        let prefix = (hasher.len_bytes() > 0).then(|| proof.finish());
+        Ok(Self {
+            file,
+            path,
+            hasher,
+            prefix,
+        })
+    }
+
+    /// How many bytes it holds.
+    pub fn len_bytes(&self) -> u64 {
+        self.hasher.len_bytes()
+    }
+
+    /// The BLAKE3 digest of what it held when it was opened; `None` when that was nothing.
+    pub fn prefix(&self) -> Option<Digest> {
+        self.prefix
+    }
+
+    /// Throws away what it holds.
+    fn restart(&mut self, algorithm: Algorithm) -> io::Result<()> {
+        self.file.set_len(0)?;
+        io::Seek::rewind(&mut self.file)?;
+        self.hasher = algorithm.hasher();
+        Ok(())
+    }
+
+    /// Removes it.
+    pub fn discard(self) {
+        // What cannot be removed is checked, and refused, by the next try.
+        let _ = std::fs::remove_file(&self.path);
+    }
+
+    /// Proves the contents, makes them durable and gives the file its name, in this order.
+    ///
+    /// # Errors
+    /// `digest_mismatch`, after which nothing is left of it; `exists` with `no_clobber`.
+    pub fn publish(self, target: &Path, end: &End, new: New, no_clobber: bool) -> Result<()> {
+        if let Err(error) = check_end(end, self.len_bytes(), self.hasher.finish()) {
+            self.discard();
+            return Err(error.into());
+        }
+        let failed = |error: io::Error| Failure::local(shown(target), error);
+        if new.executable {
+            let mut rights = self.file.metadata().map_err(failed)?.permissions();
+            // Whoever may read it may execute it.
+            rights.set_mode(rights.mode() | (rights.mode() & 0o444) >> 2);
+            self.file.set_permissions(rights).map_err(failed)?;
+        }
+        if let Some(modified) = new.modified {
+            self.file.set_modified(time(modified)).map_err(failed)?;
+        }
+        self.file.sync_all().map_err(failed)?;
+        let flags = if no_clobber {
+            RenameFlags::NOREPLACE
+        } else {
+            RenameFlags::empty()
+        };
+        rustix::fs::renameat_with(CWD, &self.path, CWD, target, flags).map_err(|error| failed(error.into()))?;
+        let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = File::open(folder.unwrap_or(Path::new("."))).map_err(failed)?;
+        folder.sync_all().map_err(failed)
+    }
+}
+
+/// Takes a file's lock. The thread of a download that was just given up may need a moment to let it go.
+fn lock(file: &File) -> bool {
+    let since = Instant::now();
+    while file.try_lock().is_err() {
+        if since.elapsed() > LOCK_WAIT {
+            return false;
+        }
+        std::thread::sleep(LOCK_RETRY);
+    }
+    true
+}
+
+/// Hashes a file to its end, once for the transfer and once with BLAKE3.
+fn hash(file: &mut File, algorithm: Algorithm) -> io::Result<(Hasher, Hasher)> {
+    let (mut hasher, mut proof) = (algorithm.hasher(), Algorithm::Blake3.hasher());
+    let mut chunk = Chunk::full();
+    loop {
+        let len = match file.read(&mut chunk) {
+            Ok(0) => break,
+            Ok(len) => len,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        hasher.update(&chunk[..len]);
+        if algorithm != Algorithm::Blake3 {
+            proof.update(&chunk[..len]);
+        }
+    }
+    if algorithm == Algorithm::Blake3 {
+        proof = hasher.clone();
+    }
+    Ok((hasher, proof))
+}
+
+/// A file that is there, all of it hashed.
+#[derive(Debug, Clone, Copy)]
+pub struct Whole {
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its digest, as transfers are proven.
+    pub digest: Digest,
+    /// Its BLAKE3 digest.
+    pub proof: Digest,
+}
+
+impl Whole {
+    /// Hashes a file.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    pub fn of(path: &Path, algorithm: Algorithm) -> Result<Self> {
+        let failed = |error: io::Error| Failure::local(shown(path), error);
+        let mut file = File::open(path).map_err(failed)?;
+        let (hasher, proof) = hash(&mut file, algorithm).map_err(failed)?;
+        Ok(Self {
+            size: hasher.len_bytes(),
+            digest: hasher.finish(),
+            proof: proof.finish(),
+        })
+    }
+}
+
+fn time(nanos: i64) -> SystemTime {
+    let distance = Duration::from_nanos(nanos.unsigned_abs());
+    if nanos < 0 {
+        SystemTime::UNIX_EPOCH - distance
+    } else {
+        SystemTime::UNIX_EPOCH + distance
+    }
+}
+
+/// A part that is being written by a thread of its own.
+#[derive(Debug)]
+pub struct PartWriter {
+    chunks: Sender<Chunk>,
+    written: rt::Task<Result<Part>>,
+}
+
+impl PartWriter {
+    /// Goes on writing a part where it ends; `restart` throws away first what it holds.
+    pub fn new(mut part: Part, algorithm: Algorithm, restart: bool) -> Self {
+        let (chunks, queue) = async_channel::bounded::<Chunk>(QUEUE_CHUNKS);
+        let work = move || {
+            let path = part.path.clone();
+            let failed = |error: io::Error| Failure::local(shown(&path), error);
+            if restart {
+                part.restart(algorithm).map_err(failed)?;
+            }
+            while let Ok(chunk) = queue.recv_blocking() {
+                part.file.write_all(&chunk).map_err(failed)?;
+                part.hasher.update(&chunk);
+            }
+            Ok(part)
+        };
+        Self {
+            chunks,
+            written: rt::spawn(rt::unblock(work)),
+        }
+    }
+
+    /// Writes the next contents.
+    ///
+    /// # Errors
+    /// Why the file cannot be written any more.
+    pub async fn write(self, chunk: Chunk) -> Result<Self> {
+        if self.chunks.send(chunk).await.is_ok() {
+            return Ok(self);
+        }
+        self.finish().await?;
+        Err(Failure::unexpected("a writer that has ended"))
+    }
+
+    /// Waits until all is written.
+    ///
+    /// # Errors
+    /// Why the file cannot be written.
+    pub async fn finish(self) -> Result<Part> {
+        drop(self.chunks);
+        self.written.await
+    }
+}

@@ -1,0 +1,169 @@
+//! Login, frames and lost connections.
+
+use std::time::Duration;
+
+use ferry_client::connection::Deadlines;
+use ferry_core::reply::{Column, ColumnKind, Layout};
+use ferry_core::wire::frame::Kind;
+use ferry_core::wire::message::{Done, Hello, Rows};
+
+use ferry_client::request::Request;
+use ferry_client::script::{self, Lines};
+use ferry_client::session::Interrupts;
+use ferry_core::wire::message::{Fail, Progress};
+use ferry_core::{Error, rt};
+
+use crate::fake::Stage;
+
+#[test]
+fn rows_are_printed_and_the_working_folder_follows_the_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut stage = Stage::new(folder.path(), |peer| {
+        let (id, _) = peer.request();
+        peer.say(&Rows {
+            id,
+            columns: Some(vec![(&Column::new("name", ColumnKind::Path)).into()]),
+            layout: Layout::List,
+            rows: vec![vec!["a".into()]],
+        });
+        peer.say(&Done {
+            id,
+            cwd: Some("/sub".into()),
+            problems: 2,
+            ..Done::default()
+        });
+    });
+    assert_eq!(stage.run("look").unwrap_err().exit.code(), 11);
+    assert_eq!(stage.session.cwd, "/sub".into());
+    assert_eq!(stage.end(), "{\"name\":\"a\"}\n");
+}
+
+#[test]
+fn a_wrong_password_is_exit_code_3() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut stage = Stage::wrong_password(folder.path());
+    assert_eq!(stage.run("look").unwrap_err().exit.code(), 3);
+    stage.end();
+}
+
+#[test]
+fn a_server_of_another_version_is_exit_code_12() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut stage = Stage::with(folder.path(), "secret", |peer| {
+        peer.say(&Hello {
+            proto: 99,
+            ..Hello::new("fake")
+        });
+    });
+    assert_eq!(stage.run("look").unwrap_err().exit.code(), 12);
+    stage.end();
+}
+
+#[test]
+fn a_server_that_falls_silent_is_given_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let quick = Deadlines {
+        silence: Duration::from_millis(20),
+        pong: Duration::from_millis(20),
+        ..Deadlines::default()
+    };
+    let mut stage = Stage::new(folder.path(), |peer| {
+        let _ = peer.request();
+        assert_eq!(peer.next().unwrap().kind, Kind::Ping);
+        while peer.next().is_some() {}
+    })
+    .deadlines(quick);
+    assert_eq!(stage.run("look").unwrap_err().exit.code(), 8);
+    stage.end();
+}
+
+#[test]
+fn what_is_no_frame_is_exit_code_12() {
+    for garbage in [&[0xff; 5][..], &[0, 0, 0, 1, 0x24, 0x90], &[0, 0, 0, 0, 0x7f]] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut stage = Stage::new(folder.path(), move |peer| {
+            let _ = peer.request();
+            peer.raw(garbage);
+            while peer.next().is_some() {}
+        });
+        assert_eq!(stage.run("look").unwrap_err().exit.code(), 12, "{garbage:?}");
+        stage.end();
+    }
+}
+
+#[test]
+fn a_script_stops_at_its_first_failure_unless_the_line_says_otherwise() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut stage = Stage::new(folder.path(), |peer| {
+        for fails in [false, true, true] {
+            let (id, _) = peer.request();
+            if fails {
+                peer.say(&Fail::new(id, &Error::not_found("gone")));
+            } else {
+                peer.say(&Done { id, ..Done::default() });
+            }
+        }
+        assert!(peer.next().is_none(), "nothing behind the failure is run");
+    });
+    let lines = "# a comment\n\n look a # another\n- look b\nlook c\nlook d\n";
+    let lines = Lines::new(Box::new(std::io::Cursor::new(lines)));
+    let failure = rt::block_on(script::run(&mut stage.session, &Interrupts::none(), &lines)).unwrap_err();
+    assert_eq!(failure.exit.code(), 4);
+    assert_eq!(stage.end().matches("\"kind\":\"not_found\"").count(), 2);
+}
+
+#[test]
+fn a_part_of_a_script_may_be_for_this_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("sub")).unwrap();
+    let mut stage = Stage::new(folder.path(), |peer| assert!(peer.next().is_none()));
+    let lines = Lines::new(Box::new(std::io::Cursor::new("lcd sub\n!touch made\nlls\nexit\nlook\n")));
+    rt::block_on(script::run(&mut stage.session, &Interrupts::none(), &lines)).unwrap();
+    assert!(stage.session.local.ends_with("sub"));
+    assert!(stage.end().contains("made"));
+}
+
+#[test]
+fn a_server_that_we_keep_waiting_is_not_given_up() {
+    const EVENTS: u64 = 300;
+    let folder = tempfile::tempdir().unwrap();
+    let quick = Deadlines {
+        silence: Duration::from_millis(20),
+        pong: Duration::from_millis(20),
+        ..Deadlines::default()
+    };
+    let (looked, has_looked) = std::sync::mpsc::channel();
+    let mut stage = Stage::new(folder.path(), move |peer| {
+        let (id, _) = peer.request();
+        for done in 0..EVENTS {
+            peer.say(&Progress {
+                id,
+                done,
+                total: None,
+                text: String::new(),
+            });
+        }
+        peer.say(&Done { id, ..Done::default() });
+        looked.send(()).unwrap();
+        while peer.next().is_some() {}
+    })
+    .deadlines(quick);
+    let verb = |session: &mut ferry_client::session::Session| {
+        rt::block_on(async {
+            let connection = session.connect().await.unwrap();
+            let call = ferry_core::line::parse(&connection.verbs[0], &[]).unwrap();
+            let request = Request::start(&connection, &connection.verbs[0], &call, &"/".into(), None).await;
+            (connection, request.unwrap())
+        })
+    };
+    let (connection, mut request) = verb(&mut stage.session);
+    has_looked.recv().unwrap();
+    rt::block_on(async {
+        // Longer than the server may be silent; nothing is taken meanwhile.
+        rt::sleep(quick.silence * 5).await;
+        assert!(!connection.is_lost());
+        request.done().await.unwrap();
+    });
+    drop((request, connection));
+    stage.end();
+}

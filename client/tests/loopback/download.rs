@@ -1,0 +1,220 @@
+//! Verbs whose contents are saved.
+
+use std::fs;
+use std::time::Duration;
+
+use ferry_core::reply::{Column, ColumnKind, Layout, Value};
+use ferry_core::store::Start;
+use ferry_core::wire::message::{Begin, Cancel, Done, Expand, Rows};
+use ferry_core::{Algorithm, ErrorKind};
+
+use crate::fake::{Peer, Stage};
+use crate::{CONTENTS, folder_with, held};
+
+fn manifest(peer: &mut Peer, id: u32, entries: &[(&[u8], &str)]) {
+    let columns = [
+        Column::new("path", ColumnKind::Path),
+        Column::new("kind", ColumnKind::Text),
+        Column::new("size", ColumnKind::Size),
+    ];
+    let rows = entries
+        .iter()
+        .map(|(path, kind)| vec![Value::from(*path), Value::from(*kind), Value::Uint(CONTENTS.len() as u64)]);
+    peer.say(&Rows {
+        id,
+        columns: Some(columns.iter().map(Into::into).collect()),
+        layout: Layout::Table,
+        rows: rows.collect(),
+    });
+    peer.say(&Done { id, ..Done::default() });
+}
+
+#[test]
+fn a_download_appears_whole_with_its_time_and_rights() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let mut stage = Stage::new(folder.path(), |peer| {
+        let (id, offer) = peer.request();
+        assert_eq!(offer.offset, None);
+        peer.say(&Begin {
+            id,
+            size: Some(CONTENTS.len() as u64),
+            modified: Some(1_500_000_000),
+            executable: true,
+            ..Begin::new(Start::BEGINNING)
+        });
+        peer.data(id, &CONTENTS[..5]);
+        peer.data(id, &CONTENTS[5..]);
+        peer.end(id, CONTENTS);
+    });
+    stage.run("pull dir/f").unwrap();
+    stage.end();
+    let meta = fs::metadata(folder.path().join("f")).unwrap();
+    assert_eq!(fs::read(folder.path().join("f")).unwrap(), CONTENTS);
+    assert_eq!(meta.modified().unwrap(), std::time::UNIX_EPOCH + Duration::from_millis(1500));
+    assert_eq!(meta.permissions().mode() & 0o100, 0o100);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_download_goes_on_with_its_part_or_starts_over() {
+    for resumes in [true, false] {
+        let folder = folder_with("f.ferry-part", &CONTENTS[..10]);
+        let mut stage = Stage::new(folder.path(), move |peer| {
+            let (id, offer) = peer.request();
+            assert_eq!(
+                (offer.offset, offer.prefix),
+                (Some(10), Some(Algorithm::Blake3.digest(&CONTENTS[..10])))
+            );
+            if resumes {
+                peer.begin(id, held(1002, 10, &CONTENTS[..10]));
+                peer.data(id, &CONTENTS[10..]);
+            } else {
+                peer.begin(id, Start::BEGINNING);
+                peer.data(id, CONTENTS);
+            }
+            peer.end(id, CONTENTS);
+        });
+        stage.run("pull f").unwrap();
+        stage.end();
+        assert_eq!(fs::read(folder.path().join("f")).unwrap(), CONTENTS);
+        assert!(!folder.path().join("f.ferry-part").exists());
+    }
+}
+
+#[test]
+fn a_file_that_is_here_already_is_proven_and_not_fetched() {
+    let folder = folder_with("f", CONTENTS);
+    let mut stage = Stage::new(folder.path(), |peer| {
+        let (id, _) = peer.request();
+        peer.say(&Begin {
+            id,
+            size: Some(CONTENTS.len() as u64),
+            ..Begin::new(Start::BEGINNING)
+        });
+        assert_eq!(peer.hear::<Cancel>().id, id);
+        let (id, offer) = peer.request();
+        assert_eq!(offer.prefix, Some(Algorithm::Blake3.digest(CONTENTS)));
+        peer.begin(id, held(1003, CONTENTS.len(), CONTENTS));
+        peer.end(id, CONTENTS);
+    });
+    stage.run("pull f").unwrap();
+    assert!(stage.end().contains("\"code\":1003"));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_download_with_another_digest_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut stage = Stage::new(folder.path(), |peer| {
+        let (id, _) = peer.request();
+        peer.begin(id, Start::BEGINNING);
+        peer.data(id, b"broken on the way, at its full length");
+        peer.end(id, CONTENTS);
+    });
+    let failure = stage.run("pull f").unwrap_err();
+    assert_eq!((failure.error.kind, failure.exit.code()), (ErrorKind::DigestMismatch, 7));
+    stage.end();
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_server_that_goes_away_is_exit_code_8_and_leaves_a_part() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut stage = Stage::new(folder.path(), |peer| {
+        let (id, _) = peer.request();
+        peer.begin(id, Start::BEGINNING);
+        peer.data(id, &CONTENTS[..10]);
+    });
+    assert_eq!(stage.run("pull f").unwrap_err().exit.code(), 8);
+    stage.end();
+    assert!(!folder.path().join("f").exists());
+    assert!(folder.path().join("f.ferry-part").exists());
+}
+
+#[test]
+fn contents_before_their_beginning_are_exit_code_12() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut stage = Stage::new(folder.path(), |peer| {
+        let (id, _) = peer.request();
+        peer.data(id, CONTENTS);
+        while peer.next().is_some() {}
+    });
+    assert_eq!(stage.run("pull f").unwrap_err().exit.code(), 12);
+    stage.end();
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_hostile_list_writes_nothing_outside_the_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut stage = Stage::new(folder.path(), |peer| {
+        let (id, _) = peer.request();
+        let entries: [(&[u8], &str); 8] = [
+            (b"../evil", "file"),
+            (b"/tmp/evil", "file"),
+            (b"a/../../evil", "dir"),
+            (b"", "file"),
+            (b"nul\0", "file"),
+            (b"esc\x1b[2J", "file"),
+            (b"link", "link"),
+            (b"good", "file"),
+        ];
+        manifest(peer, id, &entries);
+        let (id, _) = peer.request();
+        peer.begin(id, Start::BEGINNING);
+        peer.data(id, CONTENTS);
+        peer.end(id, CONTENTS);
+    });
+    assert_eq!(stage.run("pull -d dir").unwrap_err().exit.code(), 11);
+    let out = stage.end();
+    assert_eq!(out.matches("\"kind\":\"bad_path\"").count(), 6, "{out}");
+    assert!(!out.contains('\x1b'));
+    let names = |at: &std::path::Path| -> Vec<_> { fs::read_dir(at).unwrap().map(|e| e.unwrap().file_name()).collect() };
+    assert_eq!(names(folder.path()), ["dir"]);
+    assert_eq!(names(&folder.path().join("dir")), ["good"]);
+}
+
+#[test]
+fn names_that_a_pattern_did_not_ask_for_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut stage = Stage::new(folder.path(), |peer| {
+        let ask: Expand = peer.hear();
+        peer.say(&Rows {
+            id: ask.id,
+            columns: Some(vec![(&Column::new("path", ColumnKind::Path)).into()]),
+            layout: Layout::List,
+            rows: vec![vec!["/.bashrc".into()]],
+        });
+        peer.say(&Done {
+            id: ask.id,
+            ..Done::default()
+        });
+        assert!(peer.next().is_none());
+    });
+    assert_eq!(stage.run("pull *.txt").unwrap_err().exit.code(), 12);
+    stage.end();
+}
+
+#[test]
+fn nothing_is_asked_for_when_a_file_must_not_be_replaced() {
+    let folder = folder_with("f", b"mine");
+    let mut stage = Stage::new(folder.path(), |peer| assert!(peer.next().is_none()));
+    assert_eq!(stage.run("pull --keep f").unwrap_err().exit.code(), 9);
+    stage.end();
+    assert_eq!(fs::read(folder.path().join("f")).unwrap(), b"mine");
+}
+
+#[test]
+fn contents_go_to_standard_output_when_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut stage = Stage::new(folder.path(), |peer| {
+        let (id, _) = peer.request();
+        peer.begin(id, Start::BEGINNING);
+        peer.data(id, CONTENTS);
+        peer.end(id, CONTENTS);
+    });
+    stage.run("pull f --name -").unwrap();
+    assert_eq!(stage.end().as_bytes(), CONTENTS);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}

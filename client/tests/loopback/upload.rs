@@ -1,0 +1,197 @@
+//! Verbs that take contents.
+
+use std::fs;
+
+use ferry_core::store::Start;
+use ferry_core::wire::WINDOW_BYTES;
+use ferry_core::wire::frame::Kind;
+use ferry_core::wire::message::{Cancel, End, Request};
+use ferry_core::{Algorithm, ErrorKind};
+
+use crate::fake::Stage;
+use crate::{CONTENTS, folder_with, held};
+
+#[test]
+fn an_upload_from_the_beginning_sends_everything_and_proves_it() {
+    let folder = folder_with("f", CONTENTS);
+    let mut stage = Stage::new(folder.path(), |peer| {
+        let (id, offer) = peer.request();
+        assert_eq!((offer.size, offer.fresh), (Some(CONTENTS.len() as u64), false));
+        peer.begin(id, Start::BEGINNING);
+        let (contents, end) = peer.body();
+        assert_eq!((contents.as_slice(), end.digest), (CONTENTS, Algorithm::Md5.digest(CONTENTS)));
+        peer.stored(id, &end);
+    });
+    stage.run("push f").unwrap();
+    let out = stage.end();
+    assert!(out.contains("\"code\":1001") && out.contains("\"verified\":true"), "{out}");
+}
+
+#[test]
+fn an_upload_goes_on_where_the_server_proves_to_hold_the_same_bytes() {
+    let folder = folder_with("f", CONTENTS);
+    let mut stage = Stage::new(folder.path(), |peer| {
+        let (id, _) = peer.request();
+        peer.begin(id, held(1002, 10, &CONTENTS[..10]));
+        let (contents, end) = peer.body();
+        assert_eq!(contents, &CONTENTS[10..]);
+        assert_eq!(end.digest, Algorithm::Md5.digest(CONTENTS));
+        peer.stored(id, &end);
+    });
+    stage.run("push f").unwrap();
+    assert!(stage.end().contains("\"code\":1002"));
+}
+
+#[test]
+fn an_upload_starts_afresh_when_the_server_holds_other_bytes() {
+    for (code, offset) in [(1002, 10), (1003, CONTENTS.len())] {
+        let folder = folder_with("f", CONTENTS);
+        let mut stage = Stage::new(folder.path(), move |peer| {
+            let (first, _) = peer.request();
+            peer.begin(first, held(code, offset, b"other"));
+            assert_eq!(peer.hear::<Cancel>().id, first);
+            let (id, offer) = peer.request();
+            assert!(offer.fresh && id > first);
+            peer.begin(id, Start::BEGINNING);
+            let (contents, end) = peer.body();
+            assert_eq!(contents, CONTENTS);
+            peer.stored(id, &end);
+        });
+        stage.run("push f").unwrap();
+        stage.end();
+    }
+}
+
+#[test]
+fn a_file_that_is_there_already_is_proven_and_not_sent() {
+    let folder = folder_with("f", CONTENTS);
+    let mut stage = Stage::new(folder.path(), |peer| {
+        let (id, _) = peer.request();
+        peer.begin(id, held(1003, CONTENTS.len(), CONTENTS));
+        let (contents, end) = peer.body();
+        assert!(contents.is_empty());
+        peer.stored(id, &end);
+    });
+    stage.run("push f").unwrap();
+    let out = stage.end();
+    assert!(out.contains("\"code\":1003") && out.contains("\"sent\":0"), "{out}");
+}
+
+#[test]
+fn an_upload_never_sends_more_than_was_granted() {
+    let window = WINDOW_BYTES as usize;
+    let folder = folder_with("f", &vec![7; window * 2 + 5]);
+    let mut stage = Stage::new(folder.path(), move |peer| {
+        let (id, _) = peer.request();
+        peer.begin(id, Start::BEGINNING);
+        let (mut open, mut total) = (window, 0);
+        while total < window * 2 + 5 {
+            let frame = peer.next().unwrap();
+            assert_eq!(frame.kind, Kind::Data);
+            let len = frame.payload.len() - 4;
+            open = open.checked_sub(len).expect("within the window");
+            total += len;
+            if open == 0 {
+                peer.grant(id, WINDOW_BYTES);
+                open = window;
+            }
+        }
+        let (_, end) = peer.body();
+        peer.stored(id, &end);
+    });
+    stage.run("push f").unwrap();
+    stage.end();
+}
+
+#[test]
+fn a_source_that_changes_while_it_is_sent_is_exit_code_7() {
+    let window = WINDOW_BYTES as usize;
+    let folder = folder_with("f", &vec![7; window * 4]);
+    let path = folder.path().join("f");
+    let mut stage = Stage::new(folder.path(), move |peer| {
+        let (id, _) = peer.request();
+        peer.begin(id, Start::BEGINNING);
+        assert_eq!(peer.next().unwrap().kind, Kind::Data);
+        fs::write(path, "shorter").unwrap();
+        peer.grant(id, WINDOW_BYTES * 4);
+        let mut last = None;
+        while let Some(frame) = peer.next() {
+            last = Some(frame.kind);
+        }
+        assert_eq!(last, Some(Kind::Cancel));
+    });
+    let failure = stage.run("push f").unwrap_err();
+    assert_eq!((failure.error.kind, failure.exit.code()), (ErrorKind::Changed, 7));
+    stage.end();
+}
+
+#[test]
+fn a_server_that_refuses_an_upload_is_heard_before_the_end() {
+    let folder = folder_with("f", &vec![7; WINDOW_BYTES as usize * 2]);
+    let mut stage = Stage::new(folder.path(), |peer| {
+        let (id, _) = peer.request();
+        peer.begin(id, Start::BEGINNING);
+        let error = ferry_core::Error::new(ErrorKind::DiskFull, "full");
+        peer.say(&ferry_core::wire::message::Fail::new(id, &error));
+        while peer.next().is_some() {}
+    });
+    assert_eq!(stage.run("push f").unwrap_err().exit.code(), 6);
+    stage.end();
+}
+
+#[test]
+fn a_folder_is_sent_with_its_empty_folders_and_without_its_links() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir_all(folder.path().join("t/empty")).unwrap();
+    fs::write(folder.path().join("t/f"), CONTENTS).unwrap();
+    std::os::unix::fs::symlink("f", folder.path().join("t/link")).unwrap();
+    let mut stage = Stage::new(folder.path(), |peer| {
+        for path in ["/t", "/t/empty"] {
+            let (id, offer) = peer.request();
+            assert!(offer.folder);
+            peer.made(id, path);
+        }
+        let (id, offer) = peer.request();
+        assert!(!offer.folder);
+        peer.begin(id, Start::BEGINNING);
+        let (_, end) = peer.body();
+        peer.stored(id, &end);
+    });
+    assert_eq!(stage.run("push -d t").unwrap_err().exit.code(), 11);
+    assert!(stage.end().contains("t/link: is a link"));
+}
+
+#[test]
+fn the_numbers_of_requests_rise_however_many_files_are_sent_side_by_side() {
+    const FILES: usize = 200;
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("t")).unwrap();
+    for number in 0..FILES {
+        fs::write(folder.path().join(format!("t/{number}")), CONTENTS).unwrap();
+    }
+    let mut stage = Stage::new(folder.path(), |peer| {
+        let (mut last, _) = peer.request();
+        peer.made(last, "/t");
+        let mut stored = 0;
+        while stored < FILES {
+            let frame = peer.next().unwrap();
+            match frame.kind {
+                Kind::Request => {
+                    let id = frame.is::<Request>().id;
+                    assert!(id > last, "{id} after {last}");
+                    last = id;
+                    peer.begin(id, Start::BEGINNING);
+                }
+                Kind::End => {
+                    let end: End = frame.is();
+                    peer.stored(end.id, &end);
+                    stored += 1;
+                }
+                _ => {}
+            }
+        }
+    });
+    stage.session.settings.jobs = 32;
+    stage.run("push -d t").unwrap();
+    stage.end();
+}
