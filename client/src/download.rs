@@ -79,7 +79,7 @@ pub async fn run(session: &Session, connection: &Connection, verb: &VerbInfo, ca
 
 impl Download<'_> {
     fn target(&self, word: &Word, to: Option<&[u8]>, rename: Option<&[u8]>, several: bool) -> Result<PathBuf> {
-        let rename: Option<OsString> = rename.map(place::name).transpose()?;
+        let rename = rename.map(place::typed).transpose()?;
         let own = match &rename {
             Some(name) => name.clone(),
             None => place::remote_name(&word.text, &self.session.cwd)?,

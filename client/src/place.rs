@@ -19,6 +19,17 @@ pub fn name(bytes: &[u8]) -> Result<OsString> {
     Ok(OsString::from_vec(bytes.to_vec()))
 }
 
+/// A name or a path that the user typed for a new local file, from the target folder or absolute.
+///
+/// # Errors
+/// `bad_path` when it names no file: empty, a `/` at its end, NUL.
+pub fn typed(bytes: &[u8]) -> Result<OsString> {
+    if bytes.is_empty() || bytes.ends_with(b"/") || bytes.contains(&0) {
+        return Err(Error::bad_path(format!("`{}` cannot be the name of a file", escape(bytes))).into());
+    }
+    Ok(OsString::from_vec(bytes.to_vec()))
+}
+
 /// A path below a folder, as a server tells it.
 ///
 /// # Errors
@@ -113,6 +124,9 @@ mod tests {
         assert_eq!(to(Some("file"), true).unwrap_err().error.kind, ErrorKind::NotDirectory);
         let renamed = target(at, Some(b"dir"), Some(OsStr::new("x")), own, false);
         assert_eq!(renamed.unwrap(), at.join("dir/x"));
+        let elsewhere = typed(b"/else/where").unwrap();
+        assert_eq!(target(at, None, Some(&elsewhere), own, false).unwrap(), Path::new("/else/where"));
+        assert!(typed(b"").is_err() && typed(b"dir/").is_err() && typed(b"a\0").is_err());
     }
 
     #[test]

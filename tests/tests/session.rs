@@ -302,3 +302,32 @@ fn a_link_that_points_out_of_the_home_leads_nowhere() {
     server.ferry("alice", &["rm", "link", "root"]).expect(0);
     assert_eq!(std::fs::read(secret).unwrap(), b"secret");
 }
+
+#[test]
+fn a_new_name_may_lie_elsewhere() {
+    let server = Server::start();
+    server.add_user("alice", &[]);
+    write(&server.local(), "a.txt", b"hello");
+    server.ferry("alice", &["mkdir", "docs"]).expect(0);
+    let absolute = server.local().join("a.txt");
+    server
+        .ferry("alice", &["upload", absolute.to_str().unwrap(), "--as", "docs/b.txt"])
+        .expect(0);
+    let elsewhere = server.local().join("sub");
+    std::fs::create_dir(&elsewhere).unwrap();
+    server
+        .ferry("alice", &["download", "docs/b.txt", "--as", "sub/c.txt"])
+        .expect(0);
+    server
+        .ferry(
+            "alice",
+            &["download", "docs/b.txt", "--as", elsewhere.join("d.txt").to_str().unwrap()],
+        )
+        .expect(0);
+    for name in ["c.txt", "d.txt"] {
+        assert_eq!(std::fs::read(elsewhere.join(name)).unwrap(), b"hello");
+    }
+    server
+        .ferry("alice", &["download", "docs/b.txt", "--as", "none/c.txt"])
+        .expect(4);
+}

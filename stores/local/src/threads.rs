@@ -15,14 +15,29 @@ pub(crate) struct Permit(());
 impl Permit {
     /// A permit, when there is one left; without, a transfer goes on step by step, which is slower.
     pub(crate) fn take() -> Option<Self> {
-        let more = |held: usize| (held < TRANSFER_THREADS_MAX).then_some(held + 1);
+        let more = |held| (held < TRANSFER_THREADS_MAX).then(|| held + 1);
         let taken = HELD.fetch_update(Ordering::AcqRel, Ordering::Acquire, more);
-        taken.is_ok().then_some(Self(()))
+        // Made only now: a permit that was never had must not be given back.
+        taken.is_ok().then(|| Self(()))
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
         HELD.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_as_many_permits_as_said_and_each_can_be_had_again() {
+        for _ in 0..2 {
+            let all: Vec<Permit> = std::iter::from_fn(Permit::take).take(2 * TRANSFER_THREADS_MAX).collect();
+            assert_eq!(all.len(), TRANSFER_THREADS_MAX);
+            assert!(Permit::take().is_none() && Permit::take().is_none());
+        }
     }
 }
