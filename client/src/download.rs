@@ -1,7 +1,6 @@
 //! Verbs whose contents are saved here: one request a source, into a part beside the target that gets its name once it is
 //! proven, resumed when the server still has the same bytes. Folders come as a list, whose files are then asked for one by one.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use ferry_core::line::{Call, Word};

@@ -219,7 +219,7 @@ impl<'c> Context<'c> {
     /// Sends a row: one value a column. Rows are gathered and sent some at a time; memory does not grow with their number.
     ///
     /// # Errors
-    /// `internal` when the values do not fit the columns; `cancelled` when nobody listens any more.
+    /// `internal` when the values do not fit the columns; `cancelled` or `unreachable` when nobody listens any more.
     pub async fn row(&mut self, values: impl IntoIterator<Item = Value> + Send) -> Result<()> {
         let values: Vec<Value> = values.into_iter().collect();
         if self.rows.columns.is_none_or(|(_, columns)| columns.len() != values.len()) {
@@ -236,7 +236,7 @@ impl<'c> Context<'c> {
     /// Sends the rows gathered so far.
     ///
     /// # Errors
-    /// `cancelled` when nobody listens any more.
+    /// `cancelled` or `unreachable` when nobody listens any more.
     pub async fn flush(&mut self) -> Result<()> {
         let now = self.rows.take();
         for rows in std::mem::take(&mut self.rows.earlier).into_iter().chain(now) {
@@ -253,7 +253,7 @@ impl<'c> Context<'c> {
     pub async fn item<T>(&mut self, result: Result<T>, several: bool) -> Result<Option<T>> {
         match result {
             Ok(value) => Ok(Some(value)),
-            Err(error) if several && error.kind != ErrorKind::Cancelled => {
+            Err(error) if several && !matches!(error.kind, ErrorKind::Cancelled | ErrorKind::Unreachable) => {
                 self.flush().await?;
                 self.problems += 1;
                 self.link.emit(Event::Problem(Problem::new(0, &error))).await?;
@@ -266,7 +266,7 @@ impl<'c> Context<'c> {
     /// Says how far long work is. Call it as often as you like: the client is told a few times a second at most.
     ///
     /// # Errors
-    /// `cancelled` when nobody listens any more.
+    /// `cancelled` or `unreachable` when nobody listens any more.
     pub async fn progress(&mut self, done: u64, total: Option<u64>, text: &str) -> Result<()> {
         self.link
             .emit(Event::Progress(Progress {
@@ -330,7 +330,7 @@ impl<'c> Context<'c> {
     /// Sends contents to the client. What a verb sends is one body; its digest follows by itself when the verb ends.
     ///
     /// # Errors
-    /// `cancelled` when nobody listens any more.
+    /// `cancelled` or `unreachable` when nobody listens any more.
     pub async fn send(&mut self, chunk: Chunk) -> Result<()> {
         self.expect_body(Body::Out)?;
         if !self.begun {

@@ -61,6 +61,8 @@ pub enum ErrorKind {
     Timeout,
     /// This server or this store cannot do it.
     Unsupported,
+    /// The server cannot be reached, or the connection broke. A client says so to its user; no server sends it.
+    Unreachable,
     /// A fault of the server; its log says more.
     #[serde(other)]
     Internal,
@@ -68,7 +70,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind, in the order of their codes.
-    pub const ALL: [ErrorKind; 22] = [
+    pub const ALL: [ErrorKind; 23] = [
         ErrorKind::BadRequest,
         ErrorKind::UnknownVerb,
         ErrorKind::LoginRefused,
@@ -90,6 +92,7 @@ impl ErrorKind {
         ErrorKind::Cancelled,
         ErrorKind::Timeout,
         ErrorKind::Unsupported,
+        ErrorKind::Unreachable,
         ErrorKind::Internal,
     ];
 
@@ -126,6 +129,7 @@ impl ErrorKind {
             ErrorKind::Cancelled => "cancelled",
             ErrorKind::Timeout => "timeout",
             ErrorKind::Unsupported => "unsupported",
+            ErrorKind::Unreachable => "unreachable",
             ErrorKind::Internal => "internal",
         }
     }

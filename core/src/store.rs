@@ -30,6 +30,18 @@ pub trait Store: Send + Sync + 'static {
     /// `internal` when the home cannot be opened.
     fn home<'a>(&'a self, user: &'a str, limit: Option<u64>) -> BoxFuture<'a, Result<Arc<dyn Home>>>;
 
+    /// Counts the files of a home and compares with what the store believes; with `repair`, believes the count from then on.
+    ///
+    /// # Errors
+    /// `internal` when the home cannot be read.
+    fn check<'a>(&'a self, user: &'a str, repair: bool) -> BoxFuture<'a, Result<Check>>;
+
+    /// Removes a home with all that is in it, unfinished uploads too. Its user must be gone by then.
+    ///
+    /// # Errors
+    /// `internal` when something stays; what was removed before stays removed.
+    fn purge<'a>(&'a self, user: &'a str) -> BoxFuture<'a, Result<()>>;
+
     /// Writes down what is only in memory. Called when the server stops in good order.
     fn close(&self) -> BoxFuture<'_, Result<()>>;
 }
@@ -293,6 +305,26 @@ pub struct Usage {
     pub used: u64,
     /// Bytes promised to uploads.
     pub reserved: u64,
+}
+
+/// A home, counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// The bytes that the store believed to be used.
+    pub used: u64,
+    /// The bytes that a count found.
+    pub counted: u64,
+    /// Bytes promised to uploads.
+    pub reserved: u64,
+    /// Uploads that are not finished.
+    pub partials: u64,
+}
+
+impl Check {
+    /// Whether belief and count agree.
+    pub fn is_right(&self) -> bool {
+        self.used == self.counted
+    }
 }
 
 impl Usage {

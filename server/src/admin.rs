@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use async_std::os::unix::net::UnixListener;
 use ferry_core::size::ByteSize;
+use ferry_core::store::{Check, Store};
 use ferry_core::{Error, ErrorKind, Result, rt};
 use futures_lite::{AsyncReadExt as _, AsyncWriteExt as _};
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,7 @@ use crate::accounts::{Account, Accounts, Auth};
 use crate::config::make_private;
 use crate::server::Server;
 use crate::watch::now_ms;
+use crate::{Durability, Parts};
 
 /// The socket's name in the data folder.
 const SOCKET: &str = "admin.sock";
@@ -44,8 +46,10 @@ pub(crate) enum Ask {
     Password(String, Auth),
     /// Whether the account is locked; locking ends the sessions.
     Disable(String, bool),
-    /// Removes the account; ends the sessions.
-    Remove(String),
+    /// Removes the account, and with `true` the home as well; ends the sessions.
+    Remove(String, bool),
+    /// Counts every home, and with `true` corrects what is off.
+    Check(bool),
     /// Who is logged in.
     Who,
     /// Ends a user's sessions.
@@ -74,6 +78,8 @@ pub(crate) struct Answer {
     pub(crate) accounts: Vec<Account>,
     /// Sessions, where they were asked for.
     pub(crate) sessions: Vec<Online>,
+    /// Users with their homes, counted, where that was asked for.
+    pub(crate) homes: Vec<(String, Check)>,
 }
 
 /// A session, as told to an administrator.
@@ -86,7 +92,7 @@ pub(crate) struct Online {
 }
 
 /// Does what does not need a running server.
-fn apply(accounts: &Accounts, ask: Ask) -> Result<Answer> {
+fn apply(accounts: &Accounts, store: &dyn Fn() -> Result<Arc<dyn Store>>, ask: Ask) -> Result<Answer> {
     let mut answer = Answer::default();
     match ask {
         Ask::List => answer.accounts = accounts.list()?,
@@ -110,7 +116,23 @@ fn apply(accounts: &Accounts, ask: Ask) -> Result<Answer> {
             account.disabled = disabled;
             Ok(())
         })?,
-        Ask::Remove(name) => accounts.remove(&name)?,
+        Ask::Remove(name, purge) => {
+            accounts.remove(&name)?;
+            if purge {
+                rt::block_on(store()?.purge(&name))?;
+            }
+        }
+        Ask::Check(repair) => {
+            let store = store()?;
+            for account in accounts.list()? {
+                let name = account.user.name;
+                let check = rt::block_on(store.check(&name, repair))?;
+                answer.homes.push((name, check));
+            }
+            if repair {
+                rt::block_on(store.close())?;
+            }
+        }
         Ask::Who | Ask::Kick(_) => return Err(Error::not_found("no server runs on this data folder")),
     }
     Ok(answer)
@@ -139,7 +161,7 @@ fn apply_live(server: &Server, ask: Ask) -> Result<Answer> {
             server.accounts.update(&name, true, |_| Ok(()))?;
             Ok(Answer::default())
         }
-        other => apply(&server.accounts, other),
+        other => apply(&server.accounts, &|| Ok(server.store.clone()), other),
     }
 }
 
@@ -147,7 +169,7 @@ fn apply_live(server: &Server, ask: Ask) -> Result<Answer> {
 ///
 /// # Errors
 /// What the answer says; `not_found` when there is no data folder and `make` is false.
-pub(crate) fn ask(data: &Path, ask: Ask, make: bool) -> Result<Answer> {
+pub(crate) fn ask(data: &Path, ask: Ask, make: bool, parts: &Parts) -> Result<Answer> {
     if let Ok(stream) = UnixStream::connect(data.join(SOCKET)) {
         return call(stream, &ask);
     }
@@ -155,7 +177,7 @@ pub(crate) fn ask(data: &Path, ask: Ask, make: bool) -> Result<Answer> {
         return Err(Error::not_found(format!("there is no data folder {}", data.display())).hint("name it with --data DIR"));
     }
     let data = crate::config::make_data_folder(data)?;
-    apply(&Accounts::open(&data)?, ask)
+    apply(&Accounts::open(&data)?, &|| (parts.store)(&data, Durability::Strict), ask)
 }
 
 fn call(mut stream: UnixStream, ask: &Ask) -> Result<Answer> {

@@ -77,6 +77,15 @@ enum Command {
         /// The user's name
         name: String,
     },
+    /// Recount every home against the ledger, look at every unfinished upload; exit 1 when something is off
+    Check {
+        /// Correct what is off
+        #[arg(long)]
+        repair: bool,
+        /// One object a line
+        #[arg(long)]
+        json: bool,
+    },
     /// Every linked verb with its crate and version
     Verbs {
         /// One object a line
@@ -144,6 +153,9 @@ pub(crate) enum User {
     Remove {
         /// The user's name
         name: String,
+        /// Remove the home too, with all that is in it
+        #[arg(long)]
+        purge: bool,
     },
 }
 
@@ -195,9 +207,14 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>, parts: &Parts) -> u8
     let result = match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => serve(&cli.common, &data, parts),
         Command::Try => trial::run(cli.common.data.as_deref(), cli.common.durability.unwrap_or_default(), parts),
-        Command::User(user) => users::run(&data, user).map(|()| 0),
-        Command::Who { json } => admin::ask(&data, Ask::Who, false).map(|answer| users::print_online(&answer.sessions, json)),
-        Command::Kick { name } => admin::ask(&data, Ask::Kick(name), false).map(|_| 0),
+        Command::User(user) => users::run(&data, user, parts).map(|()| 0),
+        Command::Check { repair, json } => {
+            admin::ask(&data, Ask::Check(repair), false, parts).map(|answer| users::print_homes(&answer.homes, json))
+        }
+        Command::Who { json } => {
+            admin::ask(&data, Ask::Who, false, parts).map(|answer| users::print_online(&answer.sessions, json))
+        }
+        Command::Kick { name } => admin::ask(&data, Ask::Kick(name), false, parts).map(|_| 0),
         Command::Verbs { json } => Registry::linked().map(|registry| users::print_verbs(&registry, json)),
     };
     result.unwrap_or_else(|error| {

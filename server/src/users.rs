@@ -5,19 +5,21 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use ferry_core::login::scram::Verifier;
 use ferry_core::size::ByteSize;
+use ferry_core::store::Check;
 use ferry_core::{Error, Registry, Result, User as CoreUser};
 use serde_json::json;
 
 use crate::accounts::{Account, Auth};
 use crate::admin::{self, Ask, Changes, Online};
 use crate::options::{Rights, User};
-use crate::out;
+use crate::{Parts, out};
 
 /// The longest password, in bytes: beyond it, a file was meant.
 const PASSWORD_MAX_BYTES: usize = 1024;
 
 /// Does one `ferryd user` call.
-pub(crate) fn run(data: &Path, user: User) -> Result<()> {
+pub(crate) fn run(data: &Path, user: User, parts: &Parts) -> Result<()> {
+    let ask = |ask: Ask, make: bool| admin::ask(data, ask, make, parts);
     match user {
         User::Add {
             name,
@@ -42,10 +44,10 @@ pub(crate) fn run(data: &Path, user: User) -> Result<()> {
                 auth: Auth::Scram(verifier),
                 created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs()),
             };
-            admin::ask(data, Ask::Add(account), true).map(drop)
+            ask(Ask::Add(account), true).map(drop)
         }
         User::List { json } => {
-            let answer = admin::ask(data, Ask::List, false)?;
+            let answer = ask(Ask::List, false)?;
             let width = answer
                 .accounts
                 .iter()
@@ -56,7 +58,7 @@ pub(crate) fn run(data: &Path, user: User) -> Result<()> {
             Ok(())
         }
         User::Show { name, json } => {
-            let answer = admin::ask(data, Ask::Show(name), false)?;
+            let answer = ask(Ask::Show(name), false)?;
             answer.accounts.iter().for_each(|account| print(account, json, 0));
             Ok(())
         }
@@ -73,17 +75,17 @@ pub(crate) fn run(data: &Path, user: User) -> Result<()> {
                 allow: allow.map(|list| verbs(Some(list))),
                 deny: deny.map(|list| verbs(Some(list))),
             };
-            admin::ask(data, Ask::Set(name, changes), false).map(drop)
+            ask(Ask::Set(name, changes), false).map(drop)
         }
         User::Passwd { name, password_stdin } => {
             // Asked first, so that nobody types a password for an account that is not there.
-            admin::ask(data, Ask::Show(name.clone()), false)?;
+            ask(Ask::Show(name.clone()), false)?;
             let auth = Auth::Scram(Verifier::new(&password(&name, password_stdin)?)?);
-            admin::ask(data, Ask::Password(name, auth), false).map(drop)
+            ask(Ask::Password(name, auth), false).map(drop)
         }
-        User::Disable { name } => admin::ask(data, Ask::Disable(name, true), false).map(drop),
-        User::Enable { name } => admin::ask(data, Ask::Disable(name, false), false).map(drop),
-        User::Remove { name } => admin::ask(data, Ask::Remove(name), false).map(drop),
+        User::Disable { name } => ask(Ask::Disable(name, true), false).map(drop),
+        User::Enable { name } => ask(Ask::Disable(name, false), false).map(drop),
+        User::Remove { name, purge } => ask(Ask::Remove(name, purge), false).map(drop),
     }
 }
 
@@ -181,6 +183,34 @@ pub(crate) fn print_online(sessions: &[Online], json: bool) -> u8 {
         }
     }
     0
+}
+
+/// Prints every home as it was counted; gives the exit code: 1 when something is off.
+pub(crate) fn print_homes(homes: &[(String, Check)], json: bool) -> u8 {
+    let width = homes.iter().map(|(user, _)| user.len()).max().unwrap_or(0);
+    for (user, check) in homes {
+        let Check {
+            used,
+            counted,
+            reserved,
+            partials,
+        } = *check;
+        if json {
+            out::line(
+                json!({"user": user, "ok": check.is_right(), "used": used, "counted": counted, "reserved": reserved, "partials": partials}),
+            );
+        } else {
+            let found = if check.is_right() {
+                "ok".to_owned()
+            } else {
+                format!("OFF: the ledger says {used}")
+            };
+            out::line(format_args!(
+                "{user:width$}  {counted} bytes, {partials} unfinished uploads ({reserved} bytes reserved)  {found}"
+            ));
+        }
+    }
+    u8::from(homes.iter().any(|(_, check)| !check.is_right()))
 }
 
 /// Prints the linked verbs; gives the exit code.

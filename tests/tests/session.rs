@@ -331,3 +331,36 @@ fn a_new_name_may_lie_elsewhere() {
         .ferry("alice", &["download", "docs/b.txt", "--as", "none/c.txt"])
         .expect(4);
 }
+
+#[test]
+fn a_check_finds_what_changed_behind_the_servers_back_and_repairs_it() {
+    let server = Server::start();
+    server.add_user("alice", &[]);
+    write(&server.local(), "a.txt", b"hello");
+    server.ferry("alice", &["upload", "a.txt"]).expect(0);
+    server.admin(&["check"], "").expect(0);
+    write(&server.data().join("homes/alice"), "planted", &[0; 1000]);
+    let off = server.admin(&["check", "--json"], "").expect(1).json();
+    assert_eq!(
+        (off[0]["ok"].as_bool(), off[0]["used"].as_u64(), off[0]["counted"].as_u64()),
+        (Some(false), Some(5), Some(1005))
+    );
+    assert_eq!(server.ferry_json("alice", &["quota"]).expect(0).json()[0]["used"], 5);
+    server.admin(&["check", "--repair"], "").expect(1);
+    server.admin(&["check"], "").expect(0);
+    assert_eq!(server.ferry_json("alice", &["quota"]).expect(0).json()[0]["used"], 1005);
+}
+
+#[test]
+fn a_removed_users_home_stays_unless_it_is_purged() {
+    let server = Server::start();
+    for (user, purge) in [("alice", false), ("bob", true)] {
+        server.add_user(user, &[]);
+        write(&server.local(), "a.txt", b"hello");
+        server.ferry(user, &["upload", "a.txt"]).expect(0);
+        let args = ["user", "remove", user, "--purge"];
+        server.admin(&args[..if purge { 4 } else { 3 }], "").expect(0);
+        server.ferry(user, &["ls"]).expect(3);
+        assert_eq!(server.data().join("homes").join(user).exists(), !purge);
+    }
+}

@@ -47,23 +47,28 @@ pub struct FrameReader<R> {
 }
 
 fn gone(error: std::io::Error) -> Error {
-    Error::new(ErrorKind::Cancelled, "the connection broke").caused_by(error)
+    Error::new(ErrorKind::Unreachable, "the connection broke").caused_by(error)
 }
 
 fn stopped() -> Error {
-    Error::new(ErrorKind::Cancelled, "a frame stopped half-way")
+    Error::new(ErrorKind::Unreachable, "a frame stopped half-way")
 }
 
 fn ended_inside() -> Error {
-    Error::new(ErrorKind::Cancelled, "the connection ended in the middle of a frame")
+    Error::new(ErrorKind::Unreachable, "the connection ended in the middle of a frame")
 }
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// A reader of a stream that is at the start of a frame.
     pub fn new(stream: R) -> Self {
+        Self::with_buffer(stream, BUFFER_BYTES)
+    }
+
+    /// The same with a buffer of `len_bytes`, at least one, for a side that has few connections and hears many small frames.
+    pub fn with_buffer(stream: R, len_bytes: usize) -> Self {
         Self {
             stream,
-            buffer: vec![0; BUFFER_BYTES],
+            buffer: vec![0; len_bytes.max(1)],
             start: 0,
             end: 0,
             data: (0, 0),
@@ -75,7 +80,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     ///
     /// # Errors
     /// `timeout` when nothing came for `idle`: the stream is still between two frames, and a caller may go on. After anything
-    /// else it is of no more use: `cancelled` when it broke or a frame stopped half-way for [`STALL`]; those of [`Header::read`].
+    /// else it is of no more use: `unreachable` when it broke or a frame stopped half-way for [`STALL`]; those of [`Header::read`].
     pub async fn next(&mut self, stage: Stage, idle: Duration) -> Result<Option<Incoming>> {
         loop {
             if self.data.1 > 0 {
@@ -189,7 +194,7 @@ impl Outbox {
     /// Puts a message into the queue; waits while it is full.
     ///
     /// # Errors
-    /// `too_large` when the message fits no frame; `cancelled` when the connection is gone.
+    /// `too_large` when the message fits no frame; `unreachable` when the connection is gone.
     pub async fn send(&self, message: &impl Message) -> Result<()> {
         let mut frame = Vec::with_capacity(128);
         message.encode(&mut frame)?;
@@ -199,7 +204,7 @@ impl Outbox {
     /// Puts a whole frame into the queue; waits while it is full.
     ///
     /// # Errors
-    /// `cancelled` when the connection is gone.
+    /// `unreachable` when the connection is gone.
     pub async fn send_frame(&self, frame: Vec<u8>) -> Result<()> {
         self.put(Outgoing::Frame(frame)).await
     }
@@ -207,15 +212,24 @@ impl Outbox {
     /// Puts a grant into the queue; waits while it is full.
     ///
     /// # Errors
-    /// `cancelled` when the connection is gone.
+    /// `unreachable` when the connection is gone.
     pub async fn send_grant(&self, id: u32, bytes: u32) -> Result<()> {
         self.put(Outgoing::Frame(grant(id, bytes).to_vec())).await
+    }
+
+    /// Puts a ping or a pong of at most 8 bytes into the queue; waits while it is full.
+    ///
+    /// # Errors
+    /// `unreachable` when the connection is gone.
+    pub async fn send_echo(&self, kind: Kind, bytes: &[u8]) -> Result<()> {
+        let frame = [&Header::write(kind, bytes.len())[..], bytes].concat();
+        self.put(Outgoing::Frame(frame)).await
     }
 
     /// Puts contents into the queue; waits while it is full.
     ///
     /// # Errors
-    /// `cancelled` when the connection is gone.
+    /// `unreachable` when the connection is gone.
     pub async fn send_data(&self, id: u32, chunk: Chunk) -> Result<()> {
         self.put(Outgoing::Data(id, chunk)).await
     }
@@ -235,7 +249,7 @@ impl Outbox {
         self.0
             .send(outgoing)
             .await
-            .map_err(|_| Error::new(ErrorKind::Cancelled, "the connection is gone"))
+            .map_err(|_| Error::new(ErrorKind::Unreachable, "the connection is gone"))
     }
 }
 
@@ -243,7 +257,7 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     /// Writes until every outbox is gone or closed, then closes the stream.
     ///
     /// # Errors
-    /// `timeout` when the peer takes nothing for [`STALL`], `cancelled` when the stream broke. Outboxes then refuse more.
+    /// `timeout` when the peer takes nothing for [`STALL`], `unreachable` when the stream broke. Outboxes then refuse more.
     pub async fn run(mut self) -> Result<()> {
         let result = self.pump().await;
         self.queue.close();
@@ -378,7 +392,7 @@ mod tests {
             vec![0, 0, 0, 4, 0x11, 0x81],
             vec![0, 0, 0, 9, 0x40, 0, 0, 0, 1, 5],
         ] {
-            assert_eq!(read_all(bytes).unwrap_err().kind, ErrorKind::Cancelled);
+            assert_eq!(read_all(bytes).unwrap_err().kind, ErrorKind::Unreachable);
         }
     }
 
@@ -393,7 +407,7 @@ mod tests {
             };
             assert_eq!(
                 reader.next(Stage::BeforeLogin, STALL).await.unwrap_err().kind,
-                ErrorKind::Cancelled
+                ErrorKind::Unreachable
             );
             let mut reader = FrameReader::new(Silent);
             assert_eq!(

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use ferry_core::store::{Entry, Home, Listing, Partial, ReadRequest, Source, Upload, UploadRequest, Usage};
+use ferry_core::store::{Check, Entry, Home, Listing, Partial, ReadRequest, Source, Upload, UploadRequest, Usage};
 use ferry_core::verb::BoxFuture;
 use ferry_core::{Digest, Error, HomePath, Result, rt};
 use rustix::fs::{AtFlags, Mode, RenameFlags, fsync, mkdirat, renameat_with, unlinkat};
@@ -17,7 +17,7 @@ use crate::ledger::{Ledger, recount};
 use crate::listing::LocalListing;
 use crate::source::LocalSource;
 use crate::staging::{Lane, Slot, Staging, is_id};
-use crate::{Check, Durability, claim, lock, now};
+use crate::{Durability, claim, lock, now};
 
 /// How long to wait at most for a few chunks on their way to the disk.
 const SETTLE_MAX: Duration = Duration::from_secs(5);
@@ -204,13 +204,21 @@ impl Inner {
     /// Counts the home against its books. Changes of the home wait meanwhile, so that both are of the same moment.
     pub(crate) fn check(&self, repair: bool) -> Result<Check> {
         let mut ledger = lock(&self.ledger);
-        let used = lock(&self.books).usage.used;
+        let (Usage { used, reserved, .. }, partials) = {
+            let books = lock(&self.books);
+            (books.usage, books.ids().len() as u64)
+        };
         let counted = recount(&self.jail).map_err(|errno| Error::from_io("home", errno.into()))?;
         if repair && used != counted {
             ledger.before_change()?;
             lock(&self.books).usage.used = counted;
         }
-        Ok(Check { used, counted })
+        Ok(Check {
+            used,
+            counted,
+            reserved,
+            partials,
+        })
     }
 
     /// Writes the ledger down.

@@ -23,12 +23,12 @@ use std::collections::HashMap;
 use std::fs::DirBuilder;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_lock::OnceCell;
-use ferry_core::store::{Home, Store};
+use ferry_core::store::{Check, Home, Store};
 use ferry_core::verb::BoxFuture;
 use ferry_core::{Error, Result, User, rt};
 use rustix::fs::{Mode, OFlags, fsync, mkdirat, open};
@@ -57,18 +57,10 @@ pub struct Options {
     pub durability: Durability,
 }
 
-/// A home's books beside what is really there, in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Check {
-    /// What the books say that the files use.
-    pub used: u64,
-    /// What the files use.
-    pub counted: u64,
-}
-
 /// Homes on a local file system.
 #[derive(Debug)]
 pub struct LocalStore {
+    data: PathBuf,
     folders: Arc<Folders>,
     options: Options,
     /// One for each user who was ever asked for; kept, so that a user has one ledger.
@@ -87,12 +79,12 @@ impl LocalStore {
     ///
     /// # Errors
     /// `unsupported` when the kernel cannot confine homes (openat2(2), Linux 5.6); what the file system says otherwise.
-    pub fn open(data: &Path, options: Options) -> Result<Self> {
-        let shown = data.display();
+    pub fn open(path: &Path, options: Options) -> Result<Self> {
+        let shown = path.display();
         let failed = |errno: Errno| Error::from_io(format_args!("data folder {shown}"), errno.into());
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(data);
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
         made.map_err(|error| Error::from_io(format_args!("data folder {shown}"), error))?;
-        let data = open(data, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
+        let data = open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
         match open_beneath(&data, b".", OFlags::PATH | OFlags::DIRECTORY, Mode::empty()) {
             Err(Errno::NOSYS | Errno::PERM) => {
                 let text = "this system cannot confine homes: openat2 is missing";
@@ -110,20 +102,11 @@ impl LocalStore {
         };
         fsync(&data).map_err(failed)?;
         Ok(Self {
+            data: path.to_owned(),
             folders: Arc::new(folders),
             options,
             homes: Mutex::default(),
         })
-    }
-
-    /// Counts the home of `user` against its books and, with `repair`, corrects these. They differ only when somebody changed
-    /// the home behind the server's back.
-    ///
-    /// # Errors
-    /// `bad_request` when `user` is no name; what the file system says.
-    pub async fn check(&self, user: &str, repair: bool) -> Result<Check> {
-        let home = self.local_home(user).await?;
-        rt::unblock(move || home.0.check(repair)).await
     }
 
     async fn local_home(&self, user: &str) -> Result<LocalHome> {
@@ -146,6 +129,22 @@ impl Store for LocalStore {
         })
     }
 
+    fn check<'a>(&'a self, user: &'a str, repair: bool) -> BoxFuture<'a, Result<Check>> {
+        Box::pin(async move {
+            let home = self.local_home(user).await?;
+            rt::unblock(move || home.0.check(repair)).await
+        })
+    }
+
+    fn purge<'a>(&'a self, user: &'a str) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            User::check_name(user)?;
+            drop(lock(&self.homes).remove(user));
+            let places = ["homes", "staging", "ledger"].map(|folder| self.data.join(folder).join(user));
+            rt::unblock(move || places.iter().try_for_each(|place| remove(place))).await
+        })
+    }
+
     fn close(&self) -> BoxFuture<'_, Result<()>> {
         let cells: Vec<_> = lock(&self.homes).values().cloned().collect();
         Box::pin(rt::unblock(move || {
@@ -153,6 +152,19 @@ impl Store for LocalStore {
             // Every home is tried; the first failure is told.
             homes.map(|home| home.0.close()).fold(Ok(()), Result::and)
         }))
+    }
+}
+
+/// Removes a file or a folder with all that is in it, in the data folder; links are removed and not followed.
+fn remove(place: &Path) -> Result<()> {
+    let removed = match std::fs::symlink_metadata(place) {
+        Ok(found) if found.is_dir() => std::fs::remove_dir_all(place),
+        Ok(_) => std::fs::remove_file(place),
+        Err(error) => Err(error),
+    };
+    match removed {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::from_io("home", error)),
+        _ => Ok(()),
     }
 }
 

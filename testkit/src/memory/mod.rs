@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ferry_core::store::{Entry, Home, Listing, Partial, ReadRequest, Source, Store, Upload, UploadRequest, Usage};
+use ferry_core::store::{Check, Entry, Home, Listing, Partial, ReadRequest, Source, Store, Upload, UploadRequest, Usage};
 use ferry_core::verb::BoxFuture;
-use ferry_core::{HomePath, Result};
+use ferry_core::{Error, HomePath, Result};
 
 use state::State;
 
@@ -36,6 +36,18 @@ impl MemoryStore {
 impl Store for MemoryStore {
     fn home<'a>(&'a self, user: &'a str, limit: Option<u64>) -> BoxFuture<'a, Result<Arc<dyn Home>>> {
         ready(Ok(self.open(user, limit)))
+    }
+
+    fn check<'a>(&'a self, user: &'a str, repair: bool) -> BoxFuture<'a, Result<Check>> {
+        ready(match lock(&self.homes).get(user) {
+            Some(home) => Ok(home.state().check(repair)),
+            None => Err(Error::not_found(format!("no home of {user}"))),
+        })
+    }
+
+    fn purge<'a>(&'a self, user: &'a str) -> BoxFuture<'a, Result<()>> {
+        lock(&self.homes).remove(user);
+        ready(Ok(()))
     }
 
     fn close(&self) -> BoxFuture<'_, Result<()>> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ferry_core::store::{Entry, EntryKind, FileInfo, Partial, UploadRequest, Usage, Version};
+use ferry_core::store::{Check, Entry, EntryKind, FileInfo, Partial, UploadRequest, Usage, Version};
 use ferry_core::{Digest, Error, ErrorKind, HomePath, Result};
 
 /// The first time of the clock: 2023-11-14 22:13:20 UTC, in nanoseconds since 1970-01-01.
@@ -61,6 +61,21 @@ fn fail<T>(kind: ErrorKind, path: &HomePath, text: &str) -> Result<T> {
 }
 
 impl State {
+    /// Adds the files up, and compares.
+    pub(super) fn check(&mut self, repair: bool) -> Check {
+        let counted = self.nodes.values().map(|node| node.bytes.len() as u64).sum();
+        let (used, reserved) = (self.usage.used, self.usage.reserved);
+        if repair {
+            self.usage.used = counted;
+        }
+        Check {
+            used,
+            counted,
+            reserved,
+            partials: self.parts.len() as u64,
+        }
+    }
+
     /// A number that was never given before.
     pub(super) fn count(&mut self) -> u64 {
         self.changes += 1;

@@ -1,5 +1,7 @@
 //! Many tasks that disturb each other: whatever happens, the books stay right.
 
+use std::time::Duration;
+
 use ferry_core::store::{Home, UploadRequest};
 use ferry_core::{Chunk, ErrorKind, Result, rt};
 
@@ -111,8 +113,8 @@ fn the_books_are_right_after_any_disorder() {
 
 #[test]
 fn transfers_that_stand_still_take_nobody_the_threads() {
-    // More than may hold a thread, and fewer than the pool has.
-    const IDLE: usize = 300;
+    // More than the pool has threads (500): without a bound, nothing would go on.
+    const IDLE: usize = 600;
     let bed = Bed::new(None);
     let content = bytes(1_500_000);
     bed.put("/f", &content).unwrap();
@@ -121,7 +123,7 @@ fn transfers_that_stand_still_take_nobody_the_threads() {
         algorithm: ferry_core::Algorithm::Md5,
         held: None,
     };
-    rt::block_on(async {
+    let work = async {
         let mut idle = Vec::new();
         for _ in 0..IDLE {
             let mut source = bed.home.open(request()).await.unwrap();
@@ -159,7 +161,8 @@ fn transfers_that_stand_still_take_nobody_the_threads() {
             len += chunk.len();
         }
         assert_eq!((len, last.digest()), (content.len(), md5(&content)));
-    });
+    };
+    rt::block_on(rt::timeout(Duration::from_secs(120), work)).unwrap();
     assert_eq!(bed.books(), (5 * content.len() as u64, 0));
     assert!(bed.staged().is_empty());
 }
