@@ -1,25 +1,24 @@
-//! One connection to a server after the login: what its reading task, its writing task and its requests share, and a watch
-//! that notices a server that has gone silent.
+//! One connection to a server after the login: what its reading task, its writing task and its requests share.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_channel::{Receiver, Sender};
 use ferry_core::wire::REQUESTS_MAX;
 use ferry_core::wire::flow::Receiving;
-use ferry_core::wire::frame::{Header, Kind};
-use ferry_core::wire::message::{Begin, Cancel, Done, End, Limits, Message as _, Progress, Rows};
+use ferry_core::wire::io::{FrameReader, Outbox, outbox};
+use ferry_core::wire::message::{Begin, Cancel, Done, End, Limits, Progress, Rows};
 use ferry_core::{Chunk, Error, ErrorKind, VerbInfo, rt};
-use futures_lite::{AsyncWriteExt as _, FutureExt as _};
+use futures_lite::FutureExt as _;
 
-use crate::exit::{Exit, Failure, Result, plain};
+use crate::exit::{Exit, Failure, Result};
 use crate::login::{self, Credentials};
 use crate::reading;
-use crate::transport::{Transport, Writer};
+use crate::transport::Transport;
 
-/// Frames that wait to be written. With data this is 1 MiB and more than one socket buffer.
-const OUT_QUEUE: usize = 4;
+/// Headers and small frames are read so many bytes at a time; contents go past this buffer.
+const READ_BUFFER_BYTES: usize = 16 * 1024;
 /// Events of one request that wait to be taken: more than a window of full chunks.
 const EVENTS_QUEUE: usize = 64;
 /// How long a closing connection may take to send what is still queued.
@@ -72,14 +71,6 @@ pub enum Event {
     Fail(Error),
 }
 
-/// What is to be written.
-pub(crate) enum Out {
-    /// A whole control frame.
-    Frame(Vec<u8>),
-    /// Contents of a request's body.
-    Data(u32, Chunk),
-}
-
 struct Slot {
     events: Sender<Event>,
     receiving: Receiving,
@@ -120,16 +111,14 @@ impl From<Lost> for Failure {
 struct State {
     slots: HashMap<u32, Slot>,
     last_id: u32,
-    heard: Instant,
-    /// Whether the reading task waits for a request to take its events.
-    is_stalled: bool,
     lost: Option<Lost>,
 }
 
 /// What the tasks and the requests of a connection share.
 pub(crate) struct Shared {
     state: Mutex<State>,
-    out: Sender<Out>,
+    /// Where frames for the server go.
+    pub(crate) outbox: Outbox,
     /// Held from a request's number to its place in the queue, for numbers must rise on the wire. An asynchronous lock, made to
     /// be waited with.
     pub(crate) turn: async_lock::Mutex<()>,
@@ -158,12 +147,8 @@ impl Shared {
         let id = state
             .last_id
             .checked_add(1)
-            .ok_or_else(|| Failure::network("the connection is used up"))?;
+            .ok_or_else(|| Failure::unreachable("the connection is used up"))?;
         state.last_id = id;
-        if state.slots.is_empty() {
-            // What was quiet so far was allowed to be.
-            state.heard = Instant::now();
-        }
         let receiving = Receiving::default();
         state.slots.insert(id, Slot { events, receiving });
         Ok((id, receiver))
@@ -174,37 +159,26 @@ impl Shared {
         self.state().slots.remove(&id);
     }
 
-    /// Queues a frame.
-    pub(crate) async fn send(&self, out: Out) -> Result<()> {
-        match self.out.send(out).await {
-            Ok(()) => Ok(()),
-            Err(_) => Err(self.why_lost()),
-        }
+    /// Waits until something is in the queue; a queue that is gone says why.
+    pub(crate) async fn sent(&self, sending: impl Future<Output = ferry_core::Result<()>>) -> Result<()> {
+        sending.await.map_err(|error| match error.kind {
+            ErrorKind::Unreachable => self.why_lost(),
+            _ => error.into(),
+        })
     }
 
     /// Tells the server that nobody waits for a request any more. Never waits itself.
     pub(crate) fn cancel(&self, id: u32) {
-        let mut frame = Vec::new();
-        let message = Cancel { id };
-        if message.encode(&mut frame).is_err() {
-            return;
-        }
-        if let Err(async_channel::TrySendError::Full(out)) = self.out.try_send(Out::Frame(frame)) {
-            let queue = self.out.clone();
+        if !self.outbox.try_send(&Cancel { id }) {
+            let outbox = self.outbox.clone();
             // The queue moves on or closes, so this task ends either way.
-            drop(rt::spawn(async move { queue.send(out).await.is_ok() }));
+            drop(rt::spawn(async move { outbox.send(&Cancel { id }).await.is_ok() }));
         }
     }
 
-    /// Takes note of a sign of life.
-    pub(crate) fn heard(&self) {
-        self.state().heard = Instant::now();
-    }
-
-    /// Takes note of whether we read on. As long as we do not, the server's silence means nothing.
-    pub(crate) fn stall(&self, is_stalled: bool) {
-        let mut state = self.state();
-        (state.is_stalled, state.heard) = (is_stalled, Instant::now());
+    /// Whether a request waits for the server.
+    pub(crate) fn is_waiting(&self) -> bool {
+        !self.state().slots.is_empty()
     }
 
     /// Takes note of contents that came.
@@ -230,7 +204,7 @@ impl Shared {
     pub(crate) fn why_lost(&self) -> Failure {
         match self.state().lost.clone() {
             Some(lost) => lost.into(),
-            None => Failure::network("the connection was closed"),
+            None => Failure::unreachable("the connection was closed"),
         }
     }
 
@@ -240,7 +214,7 @@ impl Shared {
         state.lost.get_or_insert_with(|| failure.into());
         state.slots.clear();
         drop(state);
-        self.out.close();
+        self.outbox.close();
     }
 
     fn is_lost(&self) -> bool {
@@ -258,7 +232,8 @@ pub struct Connection {
     /// What the server has to say at login.
     pub notice: Option<String>,
     writer: Mutex<Option<rt::Task<()>>>,
-    _stop: Sender<()>,
+    /// Closing it, or dropping it, ends the reading task.
+    stop: Sender<()>,
 }
 
 impl std::fmt::Debug for Connection {
@@ -273,56 +248,50 @@ impl Connection {
     /// # Errors
     /// What the login says, or that the server is gone, silent or not understood.
     pub async fn open(transport: Transport, who: &Credentials, deadlines: Deadlines) -> Result<Self> {
-        let login = login::run(transport, who);
+        let (outbox, writer) = outbox(transport.writer);
+        let writing = rt::spawn(writer.run());
+        let reader = FrameReader::with_buffer(transport.reader, READ_BUFFER_BYTES);
+        let login = login::run(reader, &outbox, who, deadlines.login);
         let opened = rt::timeout(deadlines.login, login).await;
-        let opened = opened.map_err(|_| Failure::network("the server did not answer the login in time"))??;
-        let (out, queue) = async_channel::bounded(OUT_QUEUE);
+        let opened = opened.map_err(|_| Failure::timeout("the server did not answer the login in time"))??;
         let (stop, stopped) = async_channel::bounded::<()>(1);
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
                 slots: HashMap::new(),
                 last_id: 0,
-                heard: Instant::now(),
-                is_stalled: false,
                 lost: None,
             }),
-            out,
+            outbox,
             turn: async_lock::Mutex::new(()),
             limits: opened.limits,
         });
         let reading = {
-            let (shared, stopped) = (shared.clone(), stopped.clone());
+            let shared = shared.clone();
             async move {
-                let failure = reading::run(opened.frames, &shared).or(until_closed(stopped)).await;
-                shared.lose(failure);
-            }
-        };
-        let watching = {
-            let (shared, stopped) = (shared.clone(), stopped.clone());
-            async move {
-                let failure = watch(&shared, deadlines).or(until_closed(stopped)).await;
+                let until_closed = async {
+                    let _ = stopped.recv().await;
+                    Failure::unreachable("the connection was closed")
+                };
+                let failure = reading::run(opened.reader, &shared, deadlines).or(until_closed).await;
                 shared.lose(failure);
             }
         };
         let writing = {
             let shared = shared.clone();
             async move {
-                let written = async { write(opened.writer, queue).await.map_err(|error| gone(&error)) };
-                let stopped = async { Err(until_closed(stopped).await) };
-                if let Err(failure) = written.or(stopped).await {
-                    shared.lose(failure);
+                if let Err(error) = writing.await {
+                    shared.lose(Failure::wire(error));
                 }
             }
         };
         drop(rt::spawn(reading));
-        drop(rt::spawn(watching));
         Ok(Self {
             writer: Mutex::new(Some(rt::spawn(writing))),
             shared,
             verbs: Arc::new(opened.verbs),
             user: opened.user,
             notice: opened.notice,
-            _stop: stop,
+            stop,
         })
     }
 
@@ -333,65 +302,13 @@ impl Connection {
 
     /// Sends what is queued and ends the connection.
     pub async fn close(&self) {
-        self.shared.out.close();
+        self.shared.outbox.close();
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(writer) = writer {
             // A server that does not take it in time gets the end of the stream instead.
             let _ = rt::timeout(CLOSE_WAIT, writer).await;
         }
-    }
-}
-
-async fn until_closed(stopped: Receiver<()>) -> Failure {
-    let _ = stopped.recv().await;
-    Failure::network("the connection was closed")
-}
-
-/// What an I/O error on the socket means.
-pub(crate) fn gone(error: &std::io::Error) -> Failure {
-    match error.kind() {
-        std::io::ErrorKind::UnexpectedEof => Failure::network("the server closed the connection"),
-        _ => Failure::network(format!("the connection broke: {}", plain(error))),
-    }
-}
-
-/// Writes what is queued; one write for a frame with its contents.
-async fn write(mut writer: Writer, queue: Receiver<Out>) -> std::io::Result<()> {
-    while let Ok(out) = queue.recv().await {
-        match out {
-            Out::Frame(frame) => writer.write_all(&frame).await?,
-            Out::Data(id, mut chunk) => {
-                let header = Header::write_data(id, chunk.len());
-                writer.write_all(chunk.framed(&header)).await?;
-            }
-        }
-        if queue.is_empty() {
-            writer.flush().await?;
-        }
-    }
-    writer.close().await
-}
-
-/// Asks a server that says nothing whether it is still there; says when it is not.
-async fn watch(shared: &Shared, deadlines: Deadlines) -> Failure {
-    loop {
-        let (heard, idle) = {
-            let state = shared.state();
-            (state.heard, state.slots.is_empty() || state.is_stalled)
-        };
-        let quiet = heard.elapsed();
-        if idle || quiet < deadlines.silence {
-            let rest = if idle { deadlines.silence } else { deadlines.silence - quiet };
-            rt::sleep(rest).await;
-            continue;
-        }
-        // A queue that does not move says as much as an answer that does not come.
-        let ping = Header::write(Kind::Ping, 0).to_vec();
-        let _ = rt::timeout(deadlines.pong, shared.send(Out::Frame(ping))).await;
-        rt::sleep(deadlines.pong).await;
-        let state = shared.state();
-        if state.heard == heard && !state.is_stalled {
-            return Failure::network("the server does not answer any more");
-        }
+        // The stream ends when its reading half is gone too.
+        self.stop.close();
     }
 }

@@ -1,5 +1,6 @@
 //! Exit codes, and the one error of the client: what went wrong, and with which code the program ends.
 
+use std::borrow::Cow;
 use std::io;
 
 use ferry_core::{Error, ErrorKind};
@@ -46,19 +47,23 @@ impl Exit {
 impl From<ErrorKind> for Exit {
     fn from(kind: ErrorKind) -> Self {
         match kind {
-            ErrorKind::BadRequest | ErrorKind::UnknownVerb | ErrorKind::BadPath => Self::Usage,
+            // A folder where a file was needed is a line that lacks its `-r`.
+            ErrorKind::BadRequest | ErrorKind::UnknownVerb | ErrorKind::BadPath | ErrorKind::IsDirectory => Self::Usage,
             ErrorKind::LoginRefused => Self::Login,
             ErrorKind::NotFound => Self::NotFound,
             ErrorKind::Denied => Self::Denied,
             ErrorKind::OverQuota | ErrorKind::DiskFull => Self::Full,
             ErrorKind::DigestMismatch | ErrorKind::OffsetMismatch | ErrorKind::Changed => Self::Mismatch,
-            ErrorKind::Timeout => Self::Network,
+            ErrorKind::Timeout | ErrorKind::Unreachable => Self::Network,
             ErrorKind::Exists | ErrorKind::NotEmpty | ErrorKind::Busy | ErrorKind::LeaseLost => Self::Conflict,
             ErrorKind::Cancelled => Self::Interrupted,
             _ => Self::Failed,
         }
     }
 }
+
+/// The next step when the server is gone.
+const AGAIN: &str = "try again; a transfer goes on where it stopped";
 
 /// Why a command did not end well.
 #[derive(Debug)]
@@ -86,11 +91,23 @@ impl From<Error> for Failure {
 
 impl Failure {
     /// The server cannot be reached, or is gone.
-    pub fn network(message: impl Into<String>) -> Self {
-        Self {
-            error: Error::new(ErrorKind::Timeout, message.into()).hint("try again; a transfer goes on where it stopped"),
-            exit: Exit::Network,
-            told: false,
+    pub fn unreachable(message: impl Into<Cow<'static, str>>) -> Self {
+        Error::new(ErrorKind::Unreachable, message).hint(AGAIN).into()
+    }
+
+    /// The server is silent.
+    pub fn timeout(message: impl Into<Cow<'static, str>>) -> Self {
+        Error::new(ErrorKind::Timeout, message).hint(AGAIN).into()
+    }
+
+    /// What went wrong on the wire: the connection is gone, nothing moves, or what came over it makes no sense.
+    pub fn wire(error: Error) -> Self {
+        let cause = error.source.as_ref().and_then(|source| source.downcast_ref::<io::Error>());
+        match (error.kind, cause) {
+            (ErrorKind::Unreachable, Some(cause)) => Self::unreachable(format!("{error}: {}", plain(cause))),
+            (ErrorKind::Unreachable, None) => Self::unreachable(error.message),
+            (ErrorKind::Timeout, _) => Self::timeout(error.message),
+            _ => Self::protocol(error),
         }
     }
 
@@ -189,13 +206,13 @@ mod tests {
         let code = |kind| Exit::from(kind).code();
         for kind in ErrorKind::ALL {
             let expected = match kind.as_str() {
-                "bad_request" | "unknown_verb" | "bad_path" => 2,
+                "bad_request" | "unknown_verb" | "bad_path" | "is_directory" => 2,
                 "login_refused" => 3,
                 "not_found" => 4,
                 "denied" => 5,
                 "over_quota" | "disk_full" => 6,
                 "digest_mismatch" | "offset_mismatch" | "changed" => 7,
-                "timeout" => 8,
+                "timeout" | "unreachable" => 8,
                 "exists" | "not_empty" | "busy" | "lease_lost" => 9,
                 "cancelled" => 10,
                 _ => 1,

@@ -2,6 +2,7 @@
 //! way that contents flow come with the catalogue that the server sends at login.
 
 pub mod args;
+pub mod catalogue;
 pub mod complete;
 pub mod connection;
 pub mod download;

@@ -1,18 +1,20 @@
 //! Hello and login: what is said before the first request.
 
+use std::time::Duration;
+
 use ferry_core::login::scram;
 use ferry_core::wire::Map;
 use ferry_core::wire::frame::{Kind, Stage};
+use ferry_core::wire::io::{FrameReader, Incoming, Outbox};
 use ferry_core::wire::message::{Answer, Catalog, Challenge, Fail, Hello, Limits, Login, Message, Welcome};
 use ferry_core::{Error, ErrorKind, VerbInfo, rt};
-use futures_lite::AsyncWriteExt as _;
 
-use crate::connection::gone;
+use crate::catalogue;
 use crate::exit::{Exit, Failure, Result};
-use crate::transport::{Frames, Transport, Writer};
+use crate::transport::Reader;
 
-/// The most verbs that a server may tell of.
-const VERBS_MAX: usize = 4096;
+/// The most frames that a catalogue may come in: 16 MiB.
+const CATALOG_FRAMES_MAX: usize = 256;
 
 /// Who logs in.
 #[derive(Clone)]
@@ -31,23 +33,35 @@ impl std::fmt::Debug for Credentials {
 
 /// What a login leaves behind.
 pub(crate) struct Opened {
-    pub(crate) frames: Frames,
-    pub(crate) writer: Writer,
+    pub(crate) reader: FrameReader<Reader>,
     pub(crate) limits: Limits,
     pub(crate) user: String,
     pub(crate) notice: Option<String>,
     pub(crate) verbs: Vec<VerbInfo>,
 }
 
+/// A connection before its first request.
+struct Door<'d> {
+    reader: FrameReader<Reader>,
+    outbox: &'d Outbox,
+    stage: Stage,
+    /// How long the server may say nothing.
+    patience: Duration,
+}
+
 /// Says hello, logs in with SCRAM-SHA-256 and takes the catalogue.
 ///
 /// # Errors
 /// `login_refused`; exit code 12 for a server of another version, 8 for one that leaves.
-pub(crate) async fn run(transport: Transport, who: &Credentials) -> Result<Opened> {
-    let mut writer = transport.writer;
-    let mut frames = Frames::new(transport.reader);
-    say(&mut writer, &Hello::new(concat!("ferry ", env!("CARGO_PKG_VERSION")))).await?;
-    let hello: Hello = hear(&mut frames).await?;
+pub(crate) async fn run(reader: FrameReader<Reader>, outbox: &Outbox, who: &Credentials, patience: Duration) -> Result<Opened> {
+    let mut door = Door {
+        reader,
+        outbox,
+        stage: Stage::BeforeLogin,
+        patience,
+    };
+    door.say(&Hello::new(concat!("ferry ", env!("CARGO_PKG_VERSION")))).await?;
+    let hello: Hello = door.hear().await?;
     hello.check().map_err(Failure::protocol)?;
     if !hello.mechanisms.iter().any(|name| name == scram::MECHANISM) {
         let text = "the server offers no way to log in that this client knows";
@@ -55,17 +69,16 @@ pub(crate) async fn run(transport: Transport, who: &Credentials) -> Result<Opene
     }
     let (client, data) = scram::Client::start(&who.user, &who.password)?;
     let mechanism = scram::MECHANISM.to_owned();
-    say(&mut writer, &Login { mechanism, data }).await?;
-    let challenge: Challenge = hear(&mut frames).await?;
+    door.say(&Login { mechanism, data }).await?;
+    let challenge: Challenge = door.hear().await?;
     let (finish, data) = rt::unblock(move || client.answer(&challenge.data)).await?;
-    say(&mut writer, &Answer { data }).await?;
-    let welcome: Welcome = hear(&mut frames).await?;
+    door.say(&Answer { data }).await?;
+    let welcome: Welcome = door.hear().await?;
     finish.check(&welcome.data)?;
-    frames.stage = Stage::LoggedIn;
-    let verbs = catalog(&mut frames).await?;
+    door.stage = Stage::LoggedIn;
+    let verbs = door.catalog().await?;
     Ok(Opened {
-        frames,
-        writer,
+        reader: door.reader,
         limits: hello.limits,
         user: welcome.user,
         notice: welcome.notice,
@@ -73,55 +86,61 @@ pub(crate) async fn run(transport: Transport, who: &Credentials) -> Result<Opene
     })
 }
 
-async fn catalog(frames: &mut Frames) -> Result<Vec<VerbInfo>> {
-    let mut verbs = Vec::new();
-    loop {
-        let mut part: Catalog = hear(frames).await?;
-        verbs.append(&mut part.verbs);
-        if verbs.len() > VERBS_MAX {
-            let text = format!("the server tells of more than {VERBS_MAX} verbs");
-            return Err(Failure::protocol(Error::new(ErrorKind::TooLarge, text)));
+impl Door<'_> {
+    async fn catalog(&mut self) -> Result<Vec<VerbInfo>> {
+        let mut verbs = Vec::new();
+        for _ in 0..CATALOG_FRAMES_MAX {
+            let mut part: Catalog = self.hear().await?;
+            verbs.append(&mut part.verbs);
+            if part.last {
+                return catalogue::checked(verbs);
+            }
         }
-        if part.last {
-            return Ok(verbs);
+        let text = format!("the server's catalogue has more than {CATALOG_FRAMES_MAX} frames");
+        Err(Failure::protocol(Error::new(ErrorKind::TooLarge, text)))
+    }
+
+    async fn say(&self, message: &impl Message) -> Result<()> {
+        match self.outbox.send(message).await {
+            // What the server said before it left is still to be heard, and says more.
+            Err(error) if error.kind == ErrorKind::Unreachable => Ok(()),
+            result => Ok(result?),
         }
     }
-}
 
-async fn say(writer: &mut Writer, message: &impl Message) -> Result<()> {
-    let mut frame = Vec::new();
-    message.encode(&mut frame)?;
-    writer.write_all(&frame).await.map_err(|error| gone(&error))?;
-    writer.flush().await.map_err(|error| gone(&error))
-}
-
-/// The next message, which must be an `M` or the server's last word.
-async fn hear<M: Message>(frames: &mut Frames) -> Result<M> {
-    loop {
-        let header = frames.header().await?;
-        let Some(kind) = header.kind else {
-            frames.skip(header.len_bytes).await?;
-            continue;
+    /// The next message, which must be an `M` or the server's last word.
+    async fn hear<M: Message>(&mut self) -> Result<M> {
+        let (kind, payload) = loop {
+            match self.reader.next(self.stage, self.patience).await {
+                Ok(Some(Incoming::Control(kind, payload))) => break (kind, payload),
+                Ok(Some(Incoming::Echo(Kind::Ping, bytes))) if self.stage == Stage::LoggedIn => {
+                    self.outbox.send_echo(Kind::Pong, &bytes).await?;
+                }
+                Ok(Some(_)) => return Err(Failure::unexpected(&format!("no {:?}", M::KIND))),
+                Ok(None) => return Err(Failure::unreachable("the server closed the connection")),
+                Err(error) if error.kind == ErrorKind::Timeout => {
+                    return Err(Failure::timeout("the server did not answer the login in time"));
+                }
+                Err(error) => return Err(Failure::wire(error)),
+            }
         };
-        let payload = frames.payload(header.len_bytes).await?;
+        let map = Map::check(&payload).map_err(Failure::protocol)?;
         if kind == M::KIND {
-            let map = Map::check(payload).map_err(Failure::protocol)?;
             return M::decode(&map).map_err(Failure::protocol);
         }
         if kind != Kind::Fail {
             return Err(Failure::unexpected(&format!("{kind:?} instead of {:?}", M::KIND)));
         }
-        let map = Map::check(payload).map_err(Failure::protocol)?;
         let error = Fail::decode(&map).map_err(Failure::protocol)?.into_error();
         let exit = match error.kind {
             ErrorKind::LoginRefused | ErrorKind::Denied => Exit::Login,
             ErrorKind::BadRequest | ErrorKind::Unsupported | ErrorKind::TooLarge => Exit::Protocol,
             _ => Exit::Network,
         };
-        return Err(Failure {
+        Err(Failure {
             error,
             exit,
             told: false,
-        });
+        })
     }
 }

@@ -125,7 +125,10 @@ mod tests {
         let renamed = target(at, Some(b"dir"), Some(OsStr::new("x")), own, false);
         assert_eq!(renamed.unwrap(), at.join("dir/x"));
         let elsewhere = typed(b"/else/where").unwrap();
-        assert_eq!(target(at, None, Some(&elsewhere), own, false).unwrap(), Path::new("/else/where"));
+        assert_eq!(
+            target(at, None, Some(&elsewhere), own, false).unwrap(),
+            Path::new("/else/where")
+        );
         assert!(typed(b"").is_err() && typed(b"dir/").is_err() && typed(b"a\0").is_err());
     }
 

@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal as _;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use ferry_core::text::escape;
@@ -17,27 +17,46 @@ use crate::session::Session;
 
 /// Programs hear of progress this often at most.
 const EVENT_EVERY: Duration = Duration::from_secs(1);
+/// The most transfers that are named when they are stopped: as many as can run side by side.
+const PAUSED_MAX: usize = 32;
 
-/// What to tell of the transfer that runs, should it be stopped.
+/// What to tell of the transfers that run, should they be stopped.
 #[derive(Debug, Clone, Default)]
-pub struct Paused(Arc<Running>);
+pub struct Paused(Arc<Mutex<Vec<Arc<Running>>>>);
 
-#[derive(Debug, Default)]
+/// A transfer that runs, or failed half-way.
+#[derive(Debug)]
 struct Running {
-    name: Mutex<Option<String>>,
+    name: String,
     bytes: AtomicU64,
 }
 
 impl Paused {
-    fn set(&self, name: Option<String>) {
-        *self.0.name.lock().unwrap_or_else(PoisonError::into_inner) = name;
+    fn list(&self) -> MutexGuard<'_, Vec<Arc<Running>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, running: Arc<Running>) {
+        let mut list = self.list();
+        if list.len() == PAUSED_MAX {
+            list.remove(0);
+        }
+        list.push(running);
+    }
+
+    fn remove(&self, running: &Arc<Running>) {
+        self.list().retain(|other| !Arc::ptr_eq(other, running));
     }
 
     /// The line to print, when a transfer was running.
     pub fn take(&self) -> Option<String> {
-        let name = self.0.name.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-        let bytes = ByteSize(self.0.bytes.load(Ordering::Relaxed));
-        Some(format!("paused {name} at {bytes}; the same command resumes"))
+        let list = std::mem::take(&mut *self.list());
+        let one = |running: &Arc<Running>| {
+            let bytes = ByteSize(running.bytes.load(Ordering::Relaxed));
+            format!("{} at {bytes}", running.name)
+        };
+        let all: Vec<String> = list.iter().map(one).collect();
+        (!all.is_empty()).then(|| format!("paused {}; the same command resumes", all.join(", ")))
     }
 }
 
@@ -46,7 +65,7 @@ pub struct Meter<'o> {
     output: &'o Output,
     bar: ProgressBar,
     paused: Paused,
-    name: String,
+    running: Arc<Running>,
     path: Option<RemotePath>,
     bytes: u64,
     total: Option<u64>,
@@ -57,7 +76,7 @@ pub struct Meter<'o> {
 
 impl std::fmt::Debug for Meter<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Meter({} at {})", self.name, self.bytes)
+        write!(f, "Meter({} at {})", self.running.name, self.bytes)
     }
 }
 
@@ -88,7 +107,10 @@ impl<'o> Meter<'o> {
             output: &session.output,
             bar,
             paused: session.paused.clone(),
-            name,
+            running: Arc::new(Running {
+                name,
+                bytes: AtomicU64::new(0),
+            }),
             path: None,
             bytes: 0,
             total: None,
@@ -136,12 +158,12 @@ impl<'o> Meter<'o> {
         (self.started, self.told) = (Instant::now(), Instant::now());
         self.bar.set_position(offset);
         self.bar.reset_eta();
-        self.paused.0.bytes.store(offset, Ordering::Relaxed);
-        self.paused.set(Some(self.name.clone()));
+        self.running.bytes.store(offset, Ordering::Relaxed);
+        self.paused.add(self.running.clone());
         if !self.output.json {
             if offset > 0 && code != ferry_core::store::CODE_PRESENT && !self.bar.is_hidden() {
                 self.output
-                    .note(&format!("{code} resume {} at {}", self.name, ByteSize(offset)));
+                    .note(&format!("{code} resume {} at {}", self.running.name, ByteSize(offset)));
             }
             return Ok(());
         }
@@ -165,7 +187,7 @@ impl<'o> Meter<'o> {
     /// When standard output is closed or full.
     pub fn add(&mut self, bytes: usize) -> Result<()> {
         self.bytes += bytes as u64;
-        self.paused.0.bytes.store(self.bytes, Ordering::Relaxed);
+        self.running.bytes.store(self.bytes, Ordering::Relaxed);
         self.bar.set_position(self.bytes);
         if self.told.elapsed() < EVENT_EVERY {
             return Ok(());
@@ -187,7 +209,7 @@ impl<'o> Meter<'o> {
 
     /// The transfer is over and needs no word about going on with it.
     pub fn finish(&mut self) {
-        self.paused.set(None);
+        self.paused.remove(&self.running);
         self.bar.finish_and_clear();
     }
 }

@@ -1,35 +1,62 @@
-//! The reading task of a connection: frames in, events dealt out to the requests they belong to.
+//! The reading task of a connection: frames in, events dealt out to the requests they belong to; and the watch on a server that
+//! has gone silent.
 
 use ferry_core::wire::Map;
-use ferry_core::wire::frame::{self, Header, Kind};
+use ferry_core::wire::frame::{Kind, Stage};
+use ferry_core::wire::io::{FrameReader, Incoming};
 use ferry_core::wire::message::{Begin, Done, End, Fail, Message as _, Problem, Progress, Rows};
-use ferry_core::{Chunk, Error, ErrorKind};
+use ferry_core::{Error, ErrorKind, rt};
 
-use crate::connection::{Event, Out, Shared};
+use crate::connection::{Deadlines, Event, Shared};
 use crate::exit::{Exit, Failure, Result};
-use crate::transport::Frames;
+use crate::transport::Reader;
 
 /// Reads frames until the connection ends; says why it did.
-pub(crate) async fn run(mut frames: Frames, shared: &Shared) -> Failure {
+pub(crate) async fn run(mut reader: FrameReader<Reader>, shared: &Shared, deadlines: Deadlines) -> Failure {
     loop {
-        if let Err(failure) = read_one(&mut frames, shared).await {
+        let taken = match next(&mut reader, shared, deadlines).await {
+            Ok(incoming) => take(incoming, shared).await,
+            Err(failure) => Err(failure),
+        };
+        if let Err(failure) = taken {
             return failure;
         }
     }
 }
 
-async fn read_one(frames: &mut Frames, shared: &Shared) -> Result<()> {
-    let header = frames.header().await?;
-    shared.heard();
-    match header.kind {
-        None => frames.skip(header.len_bytes).await,
-        Some(Kind::Data) => read_data(frames, header.len_bytes, shared).await,
-        Some(kind) => {
-            let payload = frames.payload(header.len_bytes).await?;
-            if kind.is_binary() {
-                return binary(kind, payload, shared).await;
+/// The next frame. A server that says nothing while a request runs is asked whether it is still there.
+async fn next(reader: &mut FrameReader<Reader>, shared: &Shared, deadlines: Deadlines) -> Result<Incoming> {
+    let mut is_asked = false;
+    loop {
+        let patience = if is_asked { deadlines.pong } else { deadlines.silence };
+        match reader.next(Stage::LoggedIn, patience).await {
+            Ok(Some(incoming)) => return Ok(incoming),
+            Ok(None) => return Err(Failure::unreachable("the server closed the connection")),
+            Err(error) if error.kind != ErrorKind::Timeout => return Err(Failure::wire(error)),
+            // Nobody waits, so it may be silent.
+            Err(_) if !shared.is_waiting() => is_asked = false,
+            Err(_) if is_asked => return Err(Failure::timeout("the server does not answer any more")),
+            Err(_) => {
+                is_asked = true;
+                // A queue that does not move says as much as an answer that does not come.
+                let _ = rt::timeout(deadlines.pong, shared.outbox.send_echo(Kind::Ping, &[])).await;
             }
-            let map = Map::check(payload).map_err(Failure::protocol)?;
+        }
+    }
+}
+
+async fn take(incoming: Incoming, shared: &Shared) -> Result<()> {
+    match incoming {
+        Incoming::Data(_, chunk) if chunk.is_empty() => {}
+        Incoming::Data(id, chunk) => {
+            shared.arrived(id, chunk.len())?;
+            deliver(shared, id, Event::Data(chunk)).await;
+        }
+        Incoming::Grant(id, bytes) => deliver(shared, id, Event::Grant(bytes)).await,
+        Incoming::Echo(Kind::Ping, bytes) => shared.sent(shared.outbox.send_echo(Kind::Pong, &bytes)).await?,
+        Incoming::Echo(..) => {}
+        Incoming::Control(kind, payload) => {
+            let map = Map::check(&payload).map_err(Failure::protocol)?;
             let (id, event) = match decode(kind, &map).map_err(Failure::protocol)? {
                 Some((0, Event::Fail(error))) => return Err(ended_by_server(error)),
                 Some(decoded) => decoded,
@@ -38,9 +65,9 @@ async fn read_one(frames: &mut Frames, shared: &Shared) -> Result<()> {
                 None => return Err(Failure::unexpected(&format!("{kind:?} frame"))),
             };
             deliver(shared, id, event).await;
-            Ok(())
         }
     }
+    Ok(())
 }
 
 fn decode(kind: Kind, map: &Map<'_>) -> ferry_core::Result<Option<(u32, Event)>> {
@@ -70,45 +97,11 @@ fn ended_by_server(error: Error) -> Failure {
     }
 }
 
-async fn binary(kind: Kind, payload: &[u8], shared: &Shared) -> Result<()> {
-    match kind {
-        Kind::Grant => {
-            let (id, bytes) = frame::read_grant(payload).map_err(Failure::protocol)?;
-            deliver(shared, id, Event::Grant(bytes)).await;
-        }
-        Kind::Ping => {
-            let mut frame = Header::write(Kind::Pong, payload.len()).to_vec();
-            frame.extend_from_slice(payload);
-            shared.send(Out::Frame(frame)).await?;
-        }
-        _ => {}
-    }
-    Ok(())
-}
-
-/// Reads contents in pieces of at most one chunk straight into the buffers that the request gets.
-async fn read_data(frames: &mut Frames, len_bytes: usize, shared: &Shared) -> Result<()> {
-    let id = frames.data_id().await?;
-    let mut left = len_bytes.saturating_sub(frame::ID_BYTES);
-    shared.arrived(id, left)?;
-    while left > 0 {
-        let mut chunk = Chunk::with_len(left);
-        frames.fill(&mut chunk).await?;
-        left -= chunk.len();
-        deliver(shared, id, Event::Data(chunk)).await;
-    }
-    Ok(())
-}
-
+/// Gives an event to its request, and waits for it: perhaps a pager holds up what is printed. Nothing is read meanwhile, so
+/// the server's silence means nothing then.
 async fn deliver(shared: &Shared, id: u32, event: Event) {
-    let Some(events) = shared.events(id) else {
-        // Nobody listens any more: the request was cancelled.
-        return;
-    };
-    if let Err(async_channel::TrySendError::Full(event)) = events.try_send(event) {
-        // It is we who keep the server waiting, perhaps because a pager holds up what is printed.
-        shared.stall(true);
+    // Nobody listens any more when the request was cancelled.
+    if let Some(events) = shared.events(id) {
         let _ = events.send(event).await;
-        shared.stall(false);
     }
 }

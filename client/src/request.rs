@@ -6,12 +6,11 @@ use async_channel::Receiver;
 use ferry_core::line::Call;
 use ferry_core::reply::Value;
 use ferry_core::wire::flow::Sending;
-use ferry_core::wire::frame;
 use ferry_core::wire::message::{Complete, Done, End, Expand, Message as _, Offer};
 use ferry_core::{Chunk, Error, ErrorKind, RemotePath, VerbInfo};
 use futures_lite::FutureExt as _;
 
-use crate::connection::{Connection, Event, Out, Shared};
+use crate::connection::{Connection, Event, Shared};
 use crate::exit::{Failure, Result};
 
 /// The most words that one completion or one pattern may bring.
@@ -109,7 +108,7 @@ impl Request {
         encode(id, &mut frame)?;
         // From here on the frame may be on its way even when this future is dropped.
         request.has_ended = false;
-        request.shared.send(Out::Frame(frame)).await?;
+        request.shared.sent(request.shared.outbox.send_frame(frame)).await?;
         drop(turn);
         Ok(request)
     }
@@ -157,7 +156,7 @@ impl Request {
     /// Exit code 8 when the connection is gone.
     pub async fn taken(&mut self, bytes: usize) -> Result<()> {
         match self.shared.taken(self.id, bytes) {
-            Some(grant) => self.shared.send(Out::Frame(frame::grant(self.id, grant).to_vec())).await,
+            Some(grant) => self.shared.sent(self.shared.outbox.send_grant(self.id, grant)).await,
             None => Ok(()),
         }
     }
@@ -199,7 +198,7 @@ impl Request {
     /// Exit code 8 when the connection is gone.
     pub async fn send_data(&mut self, chunk: Chunk) -> Result<()> {
         self.sending.sent(chunk.len());
-        self.shared.send(Out::Data(self.id, chunk)).await
+        self.shared.sent(self.shared.outbox.send_data(self.id, chunk)).await
     }
 
     /// Waits for `work` or for the next event, whatever is first. `work` is dropped in the second case.
@@ -217,9 +216,8 @@ impl Request {
     /// # Errors
     /// Exit code 8 when the connection is gone.
     pub async fn send_end(&mut self, end: End) -> Result<()> {
-        let mut frame = Vec::new();
-        End { id: self.id, ..end }.encode(&mut frame)?;
-        self.shared.send(Out::Frame(frame)).await
+        let end = End { id: self.id, ..end };
+        self.shared.sent(self.shared.outbox.send(&end)).await
     }
 
     /// Waits for the end; rows and contents are left aside.

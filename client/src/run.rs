@@ -1,12 +1,15 @@
 //! One command line, from its words to its end. Which way contents flow and what arguments mean comes from the catalogue.
 
+use std::sync::Arc;
+
 use ferry_core::line::{self, Call, Word};
 use ferry_core::text::did_you_mean;
-use ferry_core::wire::message::Offer;
-use ferry_core::{Body, Error, ErrorKind, VerbInfo};
+use ferry_core::wire::message::{Complete, Offer};
+use ferry_core::{Body, Error, ErrorKind, RemotePath, VerbInfo};
 use futures_lite::FutureExt as _;
 
 use crate::args::{Role, arg_of};
+use crate::catalogue::is_verb_name;
 use crate::connection::{Connection, Event};
 use crate::exit::{Failure, Result};
 use crate::progress::Meter;
@@ -53,7 +56,12 @@ pub async fn run(session: &mut Session, words: &[Word], from: From) -> Result<()
         return Ok(());
     };
     let connection = session.connect().await?;
-    let verb = find(&connection.verbs, name)?;
+    let connection = if find(&connection.verbs, name).is_some() {
+        connection
+    } else {
+        with_verb(session, connection, name).await?
+    };
+    let verb = find(&connection.verbs, name).ok_or_else(|| unknown(&connection.verbs, name))?;
     let mut call = line::parse(verb, rest)?;
     expand::remote(session, &connection, verb, &mut call).await?;
     if from == From::Line {
@@ -66,20 +74,46 @@ pub async fn run(session: &mut Session, words: &[Word], from: From) -> Result<()
     }
 }
 
-fn find<'v>(verbs: &'v [VerbInfo], name: &Word) -> Result<&'v VerbInfo> {
-    let text = String::from_utf8_lossy(&name.text);
-    if let Some(verb) = verbs.iter().find(|verb| verb.is_called(&text)) {
-        return Ok(verb);
+fn find<'v>(verbs: &'v [VerbInfo], name: &Word) -> Option<&'v VerbInfo> {
+    let name = std::str::from_utf8(&name.text).ok()?;
+    verbs.iter().find(|verb| verb.is_called(name))
+}
+
+/// A connection on which a verb can be run that the catalogue of this one does not have. Only the server knows why it does
+/// not: there is none, the user may not run it, or it came after the login, and then a new login brings it.
+async fn with_verb(session: &mut Session, connection: Arc<Connection>, name: &Word) -> Result<Arc<Connection>> {
+    let verb = String::from_utf8_lossy(&name.text);
+    if !is_verb_name(&verb) {
+        return Err(unknown(&connection.verbs, name).into());
     }
-    let error = Error::new(
-        ErrorKind::UnknownVerb,
-        format!("the server has no verb `{}` for you", name.shown()),
-    );
-    let names = verbs.iter().flat_map(|verb| verb.aliases.iter().chain([&verb.name]));
-    Err(match did_you_mean(&text, names.map(String::as_str)) {
-        Some(near) => error.hint(format!("did you mean `{near}`?")).into(),
-        None => error.into(),
-    })
+    // No argument has an empty name: the verb and the rights to it are looked at, and nothing is run.
+    let ask = Complete {
+        id: 0,
+        verb: verb.into_owned(),
+        arg: String::new(),
+        word: RemotePath::default(),
+        cwd: session.cwd.clone(),
+    };
+    let answer = async { Request::complete(&connection, ask).await?.words().await };
+    match answer.await {
+        Err(failure) if failure.error.kind != ErrorKind::BadRequest => Err(failure),
+        _ => {
+            session.close().await;
+            session.connect().await
+        }
+    }
+}
+
+/// The error for a verb that is not there. A real name is a better proposal than another name for something.
+fn unknown(verbs: &[VerbInfo], name: &Word) -> Error {
+    let text = String::from_utf8_lossy(&name.text);
+    let aliases = || verbs.iter().flat_map(|verb| &verb.aliases).map(String::as_str);
+    let near = did_you_mean(&text, verbs.iter().map(|verb| verb.name.as_str())).or_else(|| did_you_mean(&text, aliases()));
+    let error = Error::new(ErrorKind::UnknownVerb, format!("there is no verb `{}` for you", name.shown()));
+    match near {
+        Some(near) => error.hint(format!("did you mean `{near}`?")),
+        None => error.hint("`help` lists the verbs"),
+    }
 }
 
 /// Runs a verb whose answer is rows, text, or contents for standard output.

@@ -37,7 +37,7 @@ impl std::fmt::Debug for Login {
 /// How transfers are done.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// How many transfers of what is in a folder run side by side.
+    /// How many transfers run side by side, of several files to be sent or of what is in a folder.
     pub jobs: usize,
     /// No progress bars and no lines about transfers that went well.
     pub quiet: bool,
@@ -78,7 +78,7 @@ pub struct Session {
     pub settings: Settings,
     /// How fast contents may move, all transfers together.
     pub pace: Pace,
-    /// The transfer that is running, to tell how far it came when it is stopped.
+    /// The transfers that are running, to tell how far they came when they are stopped.
     pub paused: Paused,
 }
 

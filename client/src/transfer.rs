@@ -1,8 +1,10 @@
 //! What uploads and downloads share: their counts, their pace and their last word.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use ferry_core::wire::message::Done;
 use ferry_core::{ByteSize, Digest, RemotePath, rt};
 use serde_json::{Map, Value as Json};
 
@@ -92,8 +94,94 @@ pub fn tell(session: &Session, outcome: &Outcome) -> Result<()> {
     Ok(())
 }
 
-/// Counts what went wrong among several things, each told as it happens. One thing alone fails as itself.
+/// An upload that ended well, and what the server said at its end.
+#[derive(Debug, Default)]
+pub struct Sent {
+    /// The transfer, when there was one.
+    pub outcome: Option<Outcome>,
+    /// The server's answer.
+    pub done: Done,
+}
+
+impl Sent {
+    /// Tells of it.
+    ///
+    /// # Errors
+    /// When standard output is closed or full; exit code 11 for problems that the server told of.
+    pub fn tell(&self, session: &Session) -> Result<()> {
+        if let Some(outcome) = &self.outcome {
+            tell(session, outcome)?;
+        }
+        if let Some(text) = &self.done.text {
+            session.output.text(text)?;
+        }
+        match self.done.problems {
+            0 => Ok(()),
+            problems => Err(Failure::partly(problems)),
+        }
+    }
+}
+
+/// Ends of uploads that run side by side, told in the order in which they were named, however they come.
 #[derive(Debug)]
+pub struct Ends<'e> {
+    session: &'e Session,
+    /// What went wrong so far.
+    pub items: Items,
+    /// Those that came before an earlier one.
+    waiting: BTreeMap<usize, Result<Sent>>,
+    next: usize,
+}
+
+impl<'e> Ends<'e> {
+    /// For one upload, or for several.
+    pub fn new(session: &'e Session, several: bool) -> Self {
+        Self {
+            session,
+            items: Items::new(several),
+            waiting: BTreeMap::new(),
+            next: 0,
+        }
+    }
+
+    /// Takes the end of the upload with that place on the line.
+    ///
+    /// # Errors
+    /// The failure itself when it is alone, or when nothing more can be done.
+    pub fn put(&mut self, at: usize, result: Result<Sent>) -> Result<()> {
+        match result {
+            Err(failure) if failure.ends_command() => return Err(failure),
+            result => drop(self.waiting.insert(at, result)),
+        }
+        while let Some(result) = self.waiting.remove(&self.next) {
+            self.next += 1;
+            let told = result.and_then(|sent| sent.tell(self.session));
+            self.items.take(self.session, told)?;
+        }
+        Ok(())
+    }
+
+    /// The end of all of them.
+    ///
+    /// # Errors
+    /// Exit code 11 when some went wrong.
+    pub fn finish(mut self) -> Result<()> {
+        std::mem::take(&mut self.items).end()
+    }
+}
+
+impl Drop for Ends<'_> {
+    /// What went well is told, also when the rest was given up.
+    fn drop(&mut self) {
+        for sent in std::mem::take(&mut self.waiting).into_values().flatten() {
+            // Something else has gone wrong already, and that is what is told.
+            let _ = sent.tell(self.session);
+        }
+    }
+}
+
+/// Counts what went wrong among several things, each told as it happens. One thing alone fails as itself.
+#[derive(Debug, Default)]
 pub struct Items {
     several: bool,
     problems: u64,
@@ -136,5 +224,64 @@ impl Items {
             0 => Ok(()),
             problems => Err(Failure::partly(problems)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::login::Credentials;
+    use crate::render::tests::output;
+    use crate::session::Settings;
+    use ferry_core::{Algorithm, Error};
+
+    fn sent(name: &str) -> Sent {
+        let outcome = Outcome {
+            path: None,
+            size: 1,
+            digest: Algorithm::Md5.digest(b"x"),
+            sent: 1,
+            is_download: false,
+            verified: true,
+            name: name.to_owned(),
+        };
+        Sent {
+            outcome: Some(outcome),
+            done: Done::default(),
+        }
+    }
+
+    /// What is told of `work`: one word a line.
+    fn told(work: impl FnOnce(&mut Ends<'_>)) -> Vec<String> {
+        let (output, _, err) = output(false);
+        let who = Credentials {
+            user: String::new(),
+            password: String::new(),
+        };
+        let session = Session::new("host".parse().unwrap(), who, output, Settings::default());
+        work(&mut Ends::new(&session, true));
+        let text = err.text();
+        text.lines()
+            .map(|line| line.split_whitespace().nth(1).unwrap().to_owned())
+            .collect()
+    }
+
+    #[test]
+    fn ends_are_told_in_the_order_of_the_line() {
+        let order = told(|ends| {
+            ends.put(2, Ok(sent("c"))).unwrap();
+            ends.put(1, Err(Error::not_found("b").into())).unwrap();
+            ends.put(0, Ok(sent("a"))).unwrap();
+        });
+        assert_eq!(order, ["a", "error", "c"]);
+    }
+
+    #[test]
+    fn what_went_well_is_told_also_when_the_rest_is_given_up() {
+        let order = told(|ends| {
+            ends.put(1, Ok(sent("b"))).unwrap();
+            assert!(ends.put(0, Err(Failure::unreachable("gone"))).is_err());
+        });
+        assert_eq!(order, ["b"]);
     }
 }

@@ -1,6 +1,7 @@
-//! Verbs that take contents: one request a source, folders with all that is in them, resumed where the server proves what it
-//! holds. Which argument is what comes from the catalogue.
+//! Verbs that take contents: one request a source, several of them side by side, folders with all that is in them, resumed where
+//! the server proves what it holds. Which argument is what comes from the catalogue.
 
+use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -8,7 +9,7 @@ use async_channel::Receiver;
 use ferry_core::line::Call;
 use ferry_core::store::{CODE_PRESENT, CODE_RESUME, CODE_START};
 use ferry_core::text::escape;
-use ferry_core::wire::message::{Begin, Done, End, Offer};
+use ferry_core::wire::message::{Begin, End, Offer};
 use ferry_core::{Error, ErrorKind, RemotePath, VerbInfo, rt};
 
 use crate::args::{Role, is_given, literal, set, word_of, words_of};
@@ -21,7 +22,7 @@ use crate::render::RowPrinter;
 use crate::request::{Request, Step};
 use crate::session::Session;
 use crate::source::{self, Piece, Plan, Source};
-use crate::transfer::{Items, Outcome, tell};
+use crate::transfer::{Ends, Items, Outcome, Sent};
 
 /// How deep a folder tree may be that is sent.
 const DEPTH_MAX: usize = 256;
@@ -49,20 +50,48 @@ pub async fn run(session: &Session, connection: &Connection, verb: &VerbInfo, ca
         return Err(Error::bad_request(format!("{}: one name for {} sources", verb.name, sources.len())).into());
     }
     if sources.is_empty() {
-        return upload.send(Source::Stream, "-", call).await.map(drop);
+        return upload.send(Source::Stream, "-", call).await?.tell(session);
     }
-    let mut items = Items::new(several);
-    for word in sources {
+    let mut ends = Ends::new(session, several);
+    let mut pool = Pool::new(session.settings.jobs);
+    let mut names = BTreeSet::new();
+    for (at, word) in sources.iter().enumerate() {
         let mut call = call.clone();
         if several {
             into_folder(verb, &mut call);
         }
-        let result = upload
-            .source(Path::new(std::ffi::OsStr::from_bytes(&word.text)), call, &mut items)
-            .await;
-        items.take(session, result)?;
+        let path = Path::new(std::ffi::OsStr::from_bytes(&word.text));
+        let (source, name) = match upload.open(path, &call).await {
+            Ok(opened) => opened,
+            Err(failure) => {
+                ends.put(at, Err(failure))?;
+                continue;
+            }
+        };
+        set(verb, &mut call, Role::Source, vec![literal(name.clone())]);
+        let is_folder = matches!(source, Source::Folder(_));
+        // Two of one name have one target, and of those the later one wins.
+        if is_folder || !names.insert(name.clone()) {
+            while let Some((ended, result)) = pool.next().await {
+                ends.put(ended, result)?;
+            }
+        }
+        if is_folder {
+            ends.items.are_several();
+            let result = upload.tree(session.local.join(path), call, &mut ends.items).await;
+            ends.put(at, result.map(|()| Sent::default()))?;
+            continue;
+        }
+        if let Some((ended, result)) = pool.room().await {
+            ends.put(ended, result)?;
+        }
+        let upload = &upload;
+        pool.push(async move { (at, upload.send(source, &escape(&name), &call).await) });
     }
-    items.end()
+    while let Some((ended, result)) = pool.next().await {
+        ends.put(ended, result)?;
+    }
+    ends.finish()
 }
 
 /// Several things go into a folder: the target says so by its last character.
@@ -76,36 +105,26 @@ fn into_folder(verb: &VerbInfo, call: &mut Call) {
 }
 
 impl Upload<'_> {
-    /// Sends one source that the user named.
-    async fn source(&self, path: &Path, mut call: Call, items: &mut Items) -> Result<()> {
+    /// Opens a source that the user named; gives it with the name that it is sent under.
+    async fn open(&self, path: &Path, call: &Call) -> Result<(Source, Vec<u8>)> {
         if path == Path::new("-") {
-            if !is_given(self.verb, &call, Role::Rename) {
+            if !is_given(self.verb, call, Role::Rename) {
                 let text = format!("{}: standard input has no name", self.verb.name);
                 return Err(Error::bad_request(text).hint("give it one with --as NAME").into());
             }
-            return self.send(Source::Stream, "-", &call).await.map(drop);
+            return Ok((Source::Stream, b"-".to_vec()));
         }
-        let place = self.session.local.join(path);
-        let (source, name) = {
-            let (place, path) = (place.clone(), path.to_owned());
-            rt::unblock(move || open_named(&place, &path)).await?
-        };
-        set(self.verb, &mut call, Role::Source, vec![literal(name.clone())]);
-        match source {
-            Source::Folder(_) if !is_given(self.verb, &call, Role::Recurse) => {
-                let error = Error::new(ErrorKind::IsDirectory, format!("{}: is a folder", shown(path)));
-                Err(match self.verb.by_role(Role::Recurse).and_then(|arg| arg.short) {
-                    Some(short) => error.hint(format!("-{short} sends it with all that is in it")),
-                    None => error,
-                }
-                .into())
+        let (place, shown_as) = (self.session.local.join(path), path.to_owned());
+        let (source, name) = rt::unblock(move || open_named(&place, &shown_as)).await?;
+        if matches!(source, Source::Folder(_)) && !is_given(self.verb, call, Role::Recurse) {
+            let error = Error::new(ErrorKind::IsDirectory, format!("{}: is a folder", shown(path)));
+            return Err(match self.verb.by_role(Role::Recurse).and_then(|arg| arg.short) {
+                Some(short) => error.hint(format!("-{short} sends it with all that is in it")),
+                None => error,
             }
-            Source::Folder(_) => {
-                items.are_several();
-                self.tree(place, call, items).await
-            }
-            source => self.send(source, &escape(&name), &call).await.map(drop),
+            .into());
         }
+        Ok((source, name))
     }
 
     /// Sends a folder and what is in it, folders first; each entry goes to where the server says that its folder is.
@@ -165,7 +184,7 @@ impl Upload<'_> {
         let name = self.short(&path);
         let called = name.clone();
         let source = rt::unblock(move || source::open(&path, &called, false)).await?;
-        self.send(source, &name, &call).await.map(drop)
+        self.send(source, &name, &call).await?.tell(self.session)
     }
 
     /// Has a folder made; gives its place.
@@ -184,7 +203,7 @@ impl Upload<'_> {
     }
 
     /// Sends one file or stream; gives up what the server held before when it is not the same.
-    async fn send(&self, source: Source, name: &str, call: &Call) -> Result<Done> {
+    async fn send(&self, source: Source, name: &str, call: &Call) -> Result<Sent> {
         let (again, meta) = match &source {
             Source::File(file, meta) => (
                 Some(file.try_clone().map_err(|error| Failure::local(name, error))?),
@@ -199,8 +218,8 @@ impl Upload<'_> {
             digest: self.session.settings.digest,
             ..Offer::default()
         };
-        if let Some(done) = self.attempt(source, name, call, &offer).await? {
-            return Ok(done);
+        if let Some(sent) = self.attempt(source, name, call, &offer).await? {
+            return Ok(sent);
         }
         // The bytes there are not ours: a name or a size is never proof.
         let (Some(file), Some(meta)) = (again, meta) else {
@@ -208,13 +227,13 @@ impl Upload<'_> {
         };
         offer.fresh = true;
         match self.attempt(Source::File(file, meta), name, call, &offer).await? {
-            Some(done) => Ok(done),
+            Some(sent) => Ok(sent),
             None => Err(Failure::unexpected("a fresh upload that goes on")),
         }
     }
 
     /// One try; `None` when the server holds other bytes than ours.
-    async fn attempt(&self, source: Source, name: &str, call: &Call, offer: &Offer) -> Result<Option<Done>> {
+    async fn attempt(&self, source: Source, name: &str, call: &Call, offer: &Offer) -> Result<Option<Sent>> {
         let session = self.session;
         let mut meter = Meter::transfer(session, name, offer.size);
         let mut request = Request::start(self.connection, self.verb, call, &session.cwd, Some(offer.clone())).await?;
@@ -222,7 +241,7 @@ impl Upload<'_> {
         let begin = loop {
             match request.next().await? {
                 Event::Begin(begin) => break begin,
-                Event::Done(done) => return self.answered(&done).map(|()| Some(done)),
+                Event::Done(done) => return Ok(Some(Sent { outcome: None, done })),
                 other => aside(session, &mut printer, other)?,
             }
         };
@@ -275,9 +294,10 @@ impl Upload<'_> {
             verified: stored.is_some_and(|file| file.digest == Some(digest)),
             name: stored.map_or_else(|| name.to_owned(), |file| file.path.to_string()),
         };
-        tell(session, &outcome)?;
-        self.answered(&done)?;
-        Ok(Some(done))
+        Ok(Some(Sent {
+            outcome: Some(outcome),
+            done,
+        }))
     }
 
     /// Sends all contents; gives size and digest of the whole.
@@ -322,17 +342,6 @@ impl Upload<'_> {
                 Step::Event(event) => aside(self.session, printer, event)?,
             }
         }
-    }
-
-    /// Text and problems of an answer.
-    fn answered(&self, done: &Done) -> Result<()> {
-        if let Some(text) = &done.text {
-            self.session.output.text(text)?;
-        }
-        if done.problems > 0 {
-            return Err(Failure::partly(done.problems));
-        }
-        Ok(())
     }
 }
 

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use ferry_client::{Input, Login};
 use ferry_server::{Durability, Parts};
 use ferry_store_local::{LocalStore, Options};
-use {ferry_download as _, ferry_du as _, ferry_fs as _, ferry_mkdir as _, ferry_quota as _, ferry_session as _, ferry_upload as _};
+use {
+    ferry_download as _, ferry_du as _, ferry_fs as _, ferry_mkdir as _, ferry_quota as _, ferry_session as _, ferry_upload as _,
+};
 
 fn main() -> ExitCode {
     let parts = Parts {
@@ -19,7 +21,11 @@ fn main() -> ExitCode {
             Ok(Arc::new(LocalStore::open(data, Options { durability })?))
         },
         shell: |address, user, password| {
-            let login = Login { address: address.to_string(), user: user.to_owned(), password: password.to_owned() };
+            let login = Login {
+                address: address.to_string(),
+                user: user.to_owned(),
+                password: password.to_owned(),
+            };
             ferry_client::session(login, Input::standard())
         },
     };

@@ -59,14 +59,33 @@ pub(crate) enum Ask {
 /// What is to be changed of an account; absent is left alone.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Changes {
-    /// The quota; the inner `None` takes it away.
-    pub(crate) quota: Option<Option<ByteSize>>,
+    /// The quota.
+    pub(crate) quota: Option<Quota>,
     /// May run no `Write` verb.
     pub(crate) read_only: Option<bool>,
     /// The only verbs that he may run.
     pub(crate) allow: Option<Vec<String>>,
     /// Verbs that he may not run.
     pub(crate) deny: Option<Vec<String>>,
+}
+
+/// A quota, or none. Not an `Option`, for an `Option` inside another one is lost on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Quota {
+    /// At most so many bytes.
+    Limit(ByteSize),
+    /// No limit.
+    None,
+}
+
+impl Quota {
+    /// The limit in bytes, if there is one.
+    pub(crate) fn limit(self) -> Option<u64> {
+        match self {
+            Self::Limit(size) => Some(size.0),
+            Self::None => None,
+        }
+    }
 }
 
 /// The answer.
@@ -100,7 +119,7 @@ fn apply(accounts: &Accounts, store: &dyn Fn() -> Result<Arc<dyn Store>>, ask: A
         Ask::Add(account) => accounts.add(&account)?,
         Ask::Set(name, changes) => accounts.update(&name, false, |account| {
             if let Some(quota) = changes.quota {
-                account.quota = quota.map(|size| size.0);
+                account.quota = quota.limit();
             }
             let user = &mut account.user;
             user.read_only = changes.read_only.unwrap_or(user.read_only);

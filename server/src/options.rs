@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
-use ferry_core::size::ByteSize;
 use ferry_core::{Error, ErrorKind, Registry, Result, rt};
 
 use crate::accounts::Accounts;
-use crate::admin::{self, Ask};
+use crate::admin::{self, Ask, Quota};
 use crate::config::{self, LogFormat};
 use crate::server::Server;
 use crate::{Durability, Parts, listener, out, trial, users, watch};
@@ -176,15 +175,11 @@ pub(crate) struct Rights {
     pub(crate) deny: Option<String>,
 }
 
-/// A quota, or none.
-#[derive(Clone, Copy)]
-pub(crate) struct Quota(pub(crate) Option<ByteSize>);
-
 fn parse_quota(text: &str) -> std::result::Result<Quota, String> {
     if text == "none" {
-        Ok(Quota(None))
+        Ok(Quota::None)
     } else {
-        text.parse().map(|size| Quota(Some(size)))
+        text.parse().map(Quota::Limit)
     }
 }
 

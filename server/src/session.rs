@@ -187,7 +187,7 @@ impl Session {
             }
         };
         if let Err(error) = sent
-            && error.kind != ErrorKind::Cancelled
+            && error.kind != ErrorKind::Unreachable
         {
             // The answer fits no frame: say so rather than nothing.
             let _ = self.outbox.send(&Fail::new(request.id, &error)).await;

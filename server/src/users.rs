@@ -10,7 +10,7 @@ use ferry_core::{Error, Registry, Result, User as CoreUser};
 use serde_json::json;
 
 use crate::accounts::{Account, Auth};
-use crate::admin::{self, Ask, Changes, Online};
+use crate::admin::{self, Ask, Changes, Online, Quota};
 use crate::options::{Rights, User};
 use crate::{Parts, out};
 
@@ -39,7 +39,7 @@ pub(crate) fn run(data: &Path, user: User, parts: &Parts) -> Result<()> {
                     deny: verbs(rights.deny),
                     ..CoreUser::named(name)
                 },
-                quota: rights.quota.and_then(|quota| quota.0).map(|size| size.0),
+                quota: rights.quota.and_then(Quota::limit),
                 disabled: false,
                 auth: Auth::Scram(verifier),
                 created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs()),
@@ -70,7 +70,7 @@ pub(crate) fn run(data: &Path, user: User, parts: &Parts) -> Result<()> {
                 deny,
             } = rights;
             let changes = Changes {
-                quota: quota.map(|quota| quota.0),
+                quota,
                 read_only,
                 allow: allow.map(|list| verbs(Some(list))),
                 deny: deny.map(|list| verbs(Some(list))),

@@ -11,6 +11,11 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
+pub mod audit;
+pub mod load;
+pub mod model;
+pub mod wire;
+
 /// The password of every account made here.
 pub const PASSWORD: &str = "correct horse";
 /// How long anything here may take before it counts as hung.
@@ -91,34 +96,45 @@ pub fn run_with_input(command: &mut Command, input: &[u8]) -> Ran {
     Ran::from_output(output)
 }
 
-/// A server of ours that runs.
-pub struct Server {
-    /// Where it listens.
-    pub address: SocketAddr,
-    child: Child,
+/// How a server is started: enough to start it again where it was.
+#[derive(Debug, Clone)]
+pub struct Launch {
     folder: Arc<TempDir>,
-    log: Arc<Mutex<String>>,
+    data: PathBuf,
     program: PathBuf,
+    options: Vec<String>,
 }
 
-impl Server {
-    /// Starts `ferryd` on an empty data folder.
-    pub fn start() -> Self {
-        Self::start_program("ferryd", &[])
-    }
-
-    /// Starts a server program with options, on an empty data folder.
-    pub fn start_program(name: &str, options: &[&str]) -> Self {
+impl Launch {
+    /// A server program with options, on an empty data folder.
+    pub fn new(name: &str, options: &[&str]) -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap_or_else(|error| panic!("{error}")));
-        Self::start_in(folder, program(name), options)
+        Self {
+            data: folder.path().join("data"),
+            folder,
+            program: program(name),
+            options: options.iter().map(|option| (*option).to_owned()).collect(),
+        }
     }
 
-    fn start_in(folder: Arc<TempDir>, program: PathBuf, options: &[&str]) -> Self {
-        let mut command = Command::new(&program);
+    /// The same with its data elsewhere.
+    #[must_use]
+    pub fn on(self, data: PathBuf) -> Self {
+        Self { data, ..self }
+    }
+
+    /// The data folder.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// Starts it, and waits until it listens.
+    pub fn start(self) -> Server {
+        let mut command = Command::new(&self.program);
         command
             .args(["serve", "--no-tls", "--listen", "127.0.0.1:0", "--data"])
-            .arg(folder.path().join("data"))
-            .args(options);
+            .arg(&self.data)
+            .args(&self.options);
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -143,13 +159,33 @@ impl Server {
         let address = line.strip_prefix("listening on ").and_then(|rest| rest.trim().parse().ok());
         let said = || log.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let address = address.unwrap_or_else(|| panic!("the server said `{line}` and {}", said()));
-        Self {
+        Server {
             address,
             child,
-            folder,
+            launch: self,
             log,
-            program,
         }
+    }
+}
+
+/// A server of ours that runs.
+pub struct Server {
+    /// Where it listens.
+    pub address: SocketAddr,
+    child: Child,
+    launch: Launch,
+    log: Arc<Mutex<String>>,
+}
+
+impl Server {
+    /// Starts `ferryd` on an empty data folder.
+    pub fn start() -> Self {
+        Self::start_program("ferryd", &[])
+    }
+
+    /// Starts a server program with options, on an empty data folder.
+    pub fn start_program(name: &str, options: &[&str]) -> Self {
+        Launch::new(name, options).start()
     }
 
     /// What it logged so far.
@@ -159,12 +195,12 @@ impl Server {
 
     /// The data folder.
     pub fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
+        self.launch.data.clone()
     }
 
     /// A folder for the test's own files.
     pub fn local(&self) -> PathBuf {
-        let path = self.folder.path().join("local");
+        let path = self.launch.folder.path().join("local");
         let _ = std::fs::create_dir(&path);
         path
     }
@@ -177,7 +213,7 @@ impl Server {
     /// Runs an administrator's command on its data folder.
     pub fn admin(&self, args: &[&str], input: &str) -> Ran {
         run_with_input(
-            Command::new(&self.program).args(args).arg("--data").arg(self.data()),
+            Command::new(&self.launch.program).args(args).arg("--data").arg(self.data()),
             input.as_bytes(),
         )
     }
@@ -197,8 +233,8 @@ impl Server {
         let mut command = Command::new(program("ferry"));
         command
             .env("FERRY_PASSWORD", PASSWORD)
-            .env("FERRY_KNOWN_HOSTS", self.folder.path().join("known_hosts"))
-            .env("HOME", self.folder.path());
+            .env("FERRY_KNOWN_HOSTS", self.launch.folder.path().join("known_hosts"))
+            .env("HOME", self.launch.folder.path());
         command
             .current_dir(self.local())
             .args(["--accept-new", "--no-tls"])
@@ -231,17 +267,27 @@ impl Server {
 
     /// Stops it, and starts it again on the same data folder.
     pub fn restart(self) -> Self {
-        let (folder, program) = (self.folder.clone(), self.program.clone());
+        let launch = self.launch.clone();
         let (code, log) = self.stop();
         assert_eq!(code, 0, "{log}");
-        Self::start_in(folder, program, &[])
+        launch.start()
     }
 
     /// Kills it without warning, and starts it again on the same data folder.
-    pub fn kill_and_restart(mut self) -> Self {
+    pub fn kill_and_restart(self) -> Self {
+        self.kill().start()
+    }
+
+    /// Kills it without warning; gives what starts it again.
+    pub fn kill(mut self) -> Launch {
         let _ = self.child.kill();
         self.wait();
-        Self::start_in(self.folder.clone(), self.program.clone(), &[])
+        self.launch.clone()
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
     }
 
     /// Sends it a signal.
@@ -281,6 +327,24 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Says that a test did not run, past what the test runner hides.
+pub fn skipped(test: &str, why: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {why}");
+}
+
+/// Runs a program to its end; gives what it said when it fails.
+///
+/// # Errors
+/// It is missing, or its exit code is not 0.
+pub fn try_run(program: &str, args: &[&str]) -> Result<(), String> {
+    let output = Command::new(program).args(args).stdin(Stdio::null()).output();
+    let output = output.map_err(|error| format!("{program}: {error}"))?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(format!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim())),
     }
 }
 

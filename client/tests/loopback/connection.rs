@@ -10,8 +10,9 @@ use ferry_core::wire::message::{Done, Hello, Rows};
 use ferry_client::request::Request;
 use ferry_client::script::{self, Lines};
 use ferry_client::session::Interrupts;
-use ferry_core::wire::message::{Fail, Progress};
-use ferry_core::{Error, rt};
+use ferry_client::transport;
+use ferry_core::wire::message::{Complete, Fail, Progress};
+use ferry_core::{Error, ErrorKind, rt};
 
 use crate::fake::Stage;
 
@@ -165,5 +166,84 @@ fn a_server_that_we_keep_waiting_is_not_given_up() {
         request.done().await.unwrap();
     });
     drop((request, connection));
+    stage.end();
+}
+
+#[test]
+fn a_server_that_is_not_there_or_leaves_at_once_is_unreachable() {
+    let folder = tempfile::tempdir().unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let refused = rt::block_on(transport::dial("127.0.0.1", free.port(), Deadlines::default())).unwrap_err();
+    let mut stage = Stage::with(folder.path(), "secret", |_| {});
+    for failure in [refused, stage.run("look").unwrap_err()] {
+        assert_eq!((failure.error.kind, failure.exit.code()), (ErrorKind::Unreachable, 8));
+    }
+    stage.end();
+}
+
+#[test]
+fn a_hostile_catalogue_is_exit_code_12() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut stage = Stage::with(folder.path(), "secret", |peer| {
+        peer.log_in_as(|verbs| verbs[0].name = "look\x1b[2J".into());
+    });
+    let failure = stage.run("look").unwrap_err();
+    assert_eq!(failure.exit.code(), 12);
+    assert!(!failure.error.message.contains('\x1b'));
+    stage.end();
+}
+
+#[test]
+fn the_server_says_why_a_verb_is_not_there() {
+    for (error, exit) in [
+        (Error::denied("make: you may not run this verb"), 5),
+        (
+            Error::new(ErrorKind::UnknownVerb, "unknown verb `make`").hint("did you mean `take`?"),
+            2,
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let (kind, hint) = (error.kind, error.hint.clone());
+        let mut stage = Stage::new(folder.path(), move |peer| {
+            let ask: Complete = peer.hear();
+            assert_eq!((ask.verb.as_str(), ask.arg.as_str()), ("make", ""));
+            peer.say(&Fail::new(ask.id, &error));
+            assert!(peer.next().is_none(), "nothing is run");
+        });
+        let failure = stage.run("make x").unwrap_err();
+        assert_eq!((failure.error.kind, failure.error.hint.clone()), (kind, hint));
+        assert_eq!(failure.exit.code(), exit);
+        stage.end();
+    }
+}
+
+#[test]
+fn what_cannot_be_a_verb_is_not_asked_about() {
+    for (word, hint) in [("Look", "`look`"), ("lo/ok", "`look`"), ("-x", "`help`")] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut stage = Stage::new(folder.path(), |peer| assert!(peer.next().is_none()));
+        let failure = stage.run(word).unwrap_err();
+        assert_eq!(failure.exit.code(), 2);
+        assert!(failure.error.hint.as_ref().unwrap().contains(hint), "{word}: {failure:?}");
+        stage.end();
+    }
+}
+
+#[test]
+fn a_verb_that_came_after_the_login_is_run_after_another_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = |peer: &mut crate::fake::Peer| {
+        assert!(peer.log_in_as(|_| {}));
+        let ask: Complete = peer.hear();
+        peer.say(&Fail::new(ask.id, &Error::bad_request("make has no such argument")));
+        assert!(peer.next().is_none());
+    };
+    let second = |peer: &mut crate::fake::Peer| {
+        assert!(peer.log_in_as(|verbs| verbs[0].name = "make".into()));
+        let (id, _) = peer.request();
+        peer.say(&Done { id, ..Done::default() });
+    };
+    let mut stage = Stage::twice(folder.path(), first, second);
+    stage.run("make").unwrap();
     stage.end();
 }

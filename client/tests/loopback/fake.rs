@@ -189,6 +189,11 @@ impl Peer {
     }
 
     fn log_in(&mut self) -> bool {
+        self.log_in_as(|_| {})
+    }
+
+    /// Takes a login; `change` may have another catalogue.
+    pub(crate) fn log_in_as(&mut self, change: impl FnOnce(&mut Vec<VerbInfo>)) -> bool {
         self.say(&Hello {
             mechanisms: vec![scram::MECHANISM.into()],
             ..Hello::new("fake")
@@ -211,11 +216,12 @@ impl Peer {
             }
         }
         let info = |spec: &Spec| VerbInfo::new(spec, "fake", "1");
-        let verbs = vec![
+        let mut verbs = vec![
             info(&Spec::of::<Look>("look", Access::Read)),
             info(&Spec::of::<Push>("push", Access::Write).body(Body::In)),
             info(&Spec::of::<Pull>("pull", Access::Read).body(Body::Out)),
         ];
+        change(&mut verbs);
         self.say(&Catalog { verbs, last: true });
         true
     }
@@ -264,9 +270,27 @@ impl Stage {
 
     /// As [`Self::new`], where `script` says hello itself.
     pub(crate) fn with(folder: &Path, password: &str, script: impl FnOnce(&mut Peer) + Send + 'static) -> Self {
+        Self::listening(folder, password, move |listener| {
+            script(&mut Peer(listener.accept().unwrap().0))
+        })
+    }
+
+    /// A session that logs in twice.
+    pub(crate) fn twice(
+        folder: &Path,
+        first: impl FnOnce(&mut Peer) + Send + 'static,
+        second: impl FnOnce(&mut Peer) + Send + 'static,
+    ) -> Self {
+        Self::listening(folder, "secret", move |listener| {
+            first(&mut Peer(listener.accept().unwrap().0));
+            second(&mut Peer(listener.accept().unwrap().0));
+        })
+    }
+
+    fn listening(folder: &Path, password: &str, script: impl FnOnce(TcpListener) + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let server = std::thread::spawn(move || script(&mut Peer(listener.accept().unwrap().0)));
+        let server = std::thread::spawn(move || script(listener));
         let out = Sink::default();
         let target = Target {
             user: None,

@@ -195,3 +195,58 @@ fn the_numbers_of_requests_rise_however_many_files_are_sent_side_by_side() {
     stage.run("push -d t").unwrap();
     stage.end();
 }
+
+/// Takes `count` uploads, all begun before the first is answered; answers them last first.
+fn backwards(peer: &mut crate::fake::Peer, count: usize) {
+    let mut ends: Vec<End> = Vec::new();
+    while ends.len() < count {
+        let frame = peer.next().unwrap();
+        match frame.kind {
+            Kind::Request => peer.begin(frame.is::<Request>().id, Start::BEGINNING),
+            Kind::End => ends.push(frame.is()),
+            _ => {}
+        }
+    }
+    ends.sort_by_key(|end| std::cmp::Reverse(end.id));
+    for end in ends {
+        peer.stored(end.id, &end);
+    }
+}
+
+#[test]
+fn several_files_are_sent_side_by_side_and_told_in_their_order() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, len) in [("a", 1), ("b", 2), ("c", 3)] {
+        fs::write(folder.path().join(name), &CONTENTS[..len]).unwrap();
+    }
+    let mut stage = Stage::new(folder.path(), |peer| backwards(peer, 3));
+    assert_eq!(stage.run("push a missing b c there/").unwrap_err().exit.code(), 11);
+    let out = stage.end();
+    let told: Vec<serde_json::Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let ends: Vec<_> = told.iter().filter(|event| event["event"] != "open").collect();
+    let of = |at: usize| (ends[at]["event"].as_str().unwrap(), ends[at]["size"].as_u64());
+    assert_eq!(
+        [of(0), of(1), of(2), of(3)],
+        [("done", Some(1)), ("error", None), ("done", Some(2)), ("done", Some(3))],
+        "{out}"
+    );
+}
+
+#[test]
+fn two_files_of_one_name_are_sent_one_after_the_other() {
+    let folder = tempfile::tempdir().unwrap();
+    for sub in ["x", "y"] {
+        fs::create_dir(folder.path().join(sub)).unwrap();
+        fs::write(folder.path().join(sub).join("f"), CONTENTS).unwrap();
+    }
+    let mut stage = Stage::new(folder.path(), |peer| {
+        for _ in 0..2 {
+            let (id, _) = peer.request();
+            peer.begin(id, Start::BEGINNING);
+            let (_, end) = peer.body();
+            peer.stored(id, &end);
+        }
+    });
+    stage.run("push x/f y/f there/").unwrap();
+    stage.end();
+}

@@ -7,7 +7,7 @@
 //! folder is, and what is in it is then sent to that place: so a target that was not there before means the same folder for
 //! all of the tree.
 
-use ferry_core::store::{self, CODE_PRESENT, EntryKind, FileInfo, UploadRequest};
+use ferry_core::store::{self, CODE_PRESENT, Entry, EntryKind, FileInfo, UploadRequest};
 use ferry_core::wire::message::Offer;
 use ferry_core::{
     Access, Body, Context, Error, ErrorKind, Example, GuardedHome, HomePath, LocalPath, Many, RemotePath, Reply, Result, Spec,
@@ -62,6 +62,9 @@ impl Verb for Upload {
         {
             ctx.home().make_dirs(&parent).await?;
         }
+        if let Some(file) = self.same_by_time(ctx, &place).await? {
+            return Ok(Reply::file(file));
+        }
         let request = self.request(&place, ctx.offer());
         let upload = self.open(ctx.home(), request).await?;
         ctx.receive_into(upload, &place).await.map(Reply::file)
@@ -69,6 +72,26 @@ impl Verb for Upload {
 }
 
 impl Upload {
+    /// In a tree, a file of the same size, time and mode is taken for the same one, unless digests are asked for: nothing is
+    /// read or sent, and the reply has no digest.
+    async fn same_by_time(&self, ctx: &Context<'_>, place: &HomePath) -> Result<Option<FileInfo>> {
+        let offer = ctx.offer();
+        if !self.recursive || self.checksum || offer.fresh || offer.modified.is_none() {
+            return Ok(None);
+        }
+        let (size, modified, executable) = (offer.size, offer.modified, offer.executable);
+        match ctx.home().clone().stat(place).await {
+            Ok(found)
+                if found.kind == EntryKind::File
+                    && (Some(found.size), Some(found.modified), found.executable) == (size, modified, executable) =>
+            {
+                Ok(Some(file_info(place, &found)))
+            }
+            Err(error) if error.kind != ErrorKind::NotFound => Err(error),
+            _ => Ok(None),
+        }
+    }
+
     /// What the client offers, as the store asks for it.
     fn request(&self, place: &HomePath, offer: &Offer) -> UploadRequest {
         UploadRequest {
@@ -151,14 +174,19 @@ async fn open_present(home: &GuardedHome, request: &UploadRequest) -> Result<Opt
 async fn make_folder(ctx: &mut Context<'_>, place: &HomePath) -> Result<Reply> {
     ctx.home().make_dirs(place).await?;
     let entry = ctx.home().stat(place).await?;
-    Ok(Reply::file(FileInfo {
+    Ok(Reply::file(file_info(place, &entry)))
+}
+
+/// What is told of an entry whose bytes nobody has read.
+fn file_info(place: &HomePath, entry: &Entry) -> FileInfo {
+    FileInfo {
         path: place.into(),
-        size: 0,
+        size: entry.size,
         modified: entry.modified,
         executable: entry.executable,
-        digest: None,
+        digest: entry.digest,
         version: entry.version,
-    }))
+    }
 }
 
 ferry_core::register!(Upload);

@@ -320,3 +320,23 @@ fn a_user_who_may_only_read_is_refused() {
     let error = Harness::new().read_only().send("upload a", BYTES).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Denied);
 }
+
+#[test]
+fn in_a_tree_size_and_time_tell_what_is_there_already() {
+    let h = Harness::new();
+    let sent = |bytes: &[u8], time| Sent::file(bytes).offer(|offer| offer.modified = Some(time));
+    h.send("upload a", sent(BYTES, 5)).unwrap();
+    let other = vec![7; BYTES.len()];
+    let output = h.send("upload -r a", sent(&other, 5)).unwrap();
+    assert!(output.begin.is_none(), "nothing is read or sent");
+    assert_eq!(h.files()["/a"], BYTES);
+    h.send("upload -r --no-clobber a", sent(BYTES, 5)).unwrap();
+    h.send("upload -r a", sent(&other, 6)).unwrap();
+    assert_eq!(h.files()["/a"], other);
+    h.send("upload -r --checksum a", sent(BYTES, 6)).unwrap_err();
+    assert_eq!(
+        h.files()["/a"],
+        other,
+        "the client was asked to compare, and saw that they differ"
+    );
+}
