@@ -131,6 +131,13 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many requests may run at once.
+    fn requests_max(&self) -> usize {
+        usize::try_from(self.limits.requests)
+            .unwrap_or(REQUESTS_MAX)
+            .clamp(1, REQUESTS_MAX)
+    }
+
     /// A place for a new request's events, and its number.
     pub(crate) fn enter(&self) -> Result<(u32, Receiver<Event>)> {
         let (events, receiver) = async_channel::bounded(EVENTS_QUEUE);
@@ -138,10 +145,8 @@ impl Shared {
         if let Some(lost) = &state.lost {
             return Err(lost.clone().into());
         }
-        let most = usize::try_from(self.limits.requests)
-            .unwrap_or(REQUESTS_MAX)
-            .min(REQUESTS_MAX);
-        if state.slots.len() >= most.max(1) {
+        let most = self.requests_max();
+        if state.slots.len() >= most {
             return Err(Error::new(ErrorKind::Busy, format!("{most} requests are running already")).into());
         }
         let id = state
@@ -293,6 +298,16 @@ impl Connection {
             notice: opened.notice,
             stop,
         })
+    }
+
+    /// How many requests may run at once.
+    pub fn requests_max(&self) -> usize {
+        self.shared.requests_max()
+    }
+
+    /// Whether contents of so many bytes may follow their request at once.
+    pub fn takes_eager(&self, bytes: u64) -> bool {
+        bytes <= u64::from(self.shared.limits.window)
     }
 
     /// Whether nothing more can be asked over it.

@@ -2,6 +2,7 @@
 //! proven, resumed when the server still has the same bytes. Folders come as a list, whose files are then asked for one by one.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 
 use ferry_core::line::{Call, Word};
 use ferry_core::store::{CODE_PRESENT, CODE_RESUME, CODE_START};
@@ -10,24 +11,34 @@ use ferry_core::{Digest, Error, ErrorKind, VerbInfo, rt};
 
 use crate::args::{Role, is_given, literal, set, word_of, words_of};
 use crate::connection::{Connection, Event};
-use crate::exit::{Failure, Result};
+use crate::exit::{Exit, Failure, Result};
 use crate::local::{self, shown};
-use crate::manifest::{Entry, Manifest};
+use crate::manifest::Manifest;
 use crate::part::{self, New, Part, PartWriter};
 use crate::place;
-use crate::pool::Pool;
 use crate::progress::Meter;
 use crate::request::Request;
 use crate::session::Session;
-use crate::transfer::{Items, Outcome, tell};
+use crate::transfer::{Items, Outcome, persist, tell};
+
+mod tree;
 
 /// One download's surroundings.
 struct Download<'d> {
     session: &'d Session,
-    connection: &'d Connection,
     verb: &'d VerbInfo,
     no_clobber: bool,
     checksum: bool,
+}
+
+/// One try to get a file.
+#[derive(Clone, Copy)]
+struct Transfer<'t> {
+    connection: &'t Connection,
+    /// Where the file goes.
+    target: &'t Path,
+    /// How far earlier tries came.
+    reach: &'t AtomicU64,
 }
 
 /// How a request for contents was answered.
@@ -42,10 +53,9 @@ enum Answer {
 ///
 /// # Errors
 /// Why it did not end well; exit code 11 when some of several sources failed.
-pub async fn run(session: &Session, connection: &Connection, verb: &VerbInfo, call: &Call) -> Result<()> {
+pub async fn run(session: &Session, verb: &VerbInfo, call: &Call) -> Result<()> {
     let download = Download {
         session,
-        connection,
         verb,
         no_clobber: is_given(verb, call, Role::NoClobber),
         checksum: is_given(verb, call, Role::Checksum),
@@ -61,6 +71,7 @@ pub async fn run(session: &Session, connection: &Connection, verb: &VerbInfo, ca
     let mut call = call.clone();
     set(verb, &mut call, Role::Target, Vec::new());
     set(verb, &mut call, Role::Rename, Vec::new());
+    session.tally.start();
     let mut items = Items::new(several);
     for word in sources {
         set(verb, &mut call, Role::Source, vec![literal(word.text.clone())]);
@@ -73,7 +84,7 @@ pub async fn run(session: &Session, connection: &Connection, verb: &VerbInfo, ca
         };
         items.take(session, result)?;
     }
-    items.end()
+    items.end(session)
 }
 
 impl Download<'_> {
@@ -86,14 +97,14 @@ impl Download<'_> {
         place::target(&self.session.local, to, rename.as_deref(), &own, several)
     }
 
-    async fn ask(&self, call: &Call, held: Option<(u64, Digest)>) -> Result<Answer> {
+    async fn ask(&self, connection: &Connection, call: &Call, held: Option<(u64, Digest)>) -> Result<Answer> {
         let offer = Offer {
             digest: self.session.settings.digest,
             offset: held.map(|(offset, _)| offset),
             prefix: held.map(|(_, prefix)| prefix),
             ..Offer::default()
         };
-        let mut request = Request::start(self.connection, self.verb, call, &self.session.cwd, Some(offer)).await?;
+        let mut request = Request::start(connection, self.verb, call, &self.session.cwd, Some(offer)).await?;
         let mut manifest = Manifest::default();
         let mut is_folder = false;
         loop {
@@ -113,7 +124,9 @@ impl Download<'_> {
 
     /// Writes contents to standard output, and proves them when they are through.
     async fn print(&self, call: &Call, word: &Word) -> Result<()> {
-        let Answer::Contents(mut request, begin) = self.ask(call, None).await? else {
+        // What was printed cannot be taken back, so this is done once.
+        let connection = self.session.link.latest()?;
+        let Answer::Contents(mut request, begin) = self.ask(&connection, call, None).await? else {
             return Err(Error::new(ErrorKind::IsDirectory, format!("{}: is a folder", word.shown())).into());
         };
         if begin.code != CODE_START {
@@ -140,23 +153,41 @@ impl Download<'_> {
 
     /// Saves one source that the user named: a file, or a folder with all that is in it.
     async fn save(&self, call: &Call, word: &Word, target: &Path, items: &mut Items) -> Result<()> {
+        let reach = AtomicU64::new(0);
+        let manifest = persist(self.session, async |connection| {
+            self.fetch(connection, call, target, &reach).await
+        })
+        .await?;
+        let Some(manifest) = manifest else {
+            return Ok(());
+        };
+        items.are_several();
+        self.tree(call, word, manifest, target, items).await
+    }
+
+    /// One try to get a file; gives the list when it is a folder.
+    async fn fetch(&self, connection: &Connection, call: &Call, target: &Path, reach: &AtomicU64) -> Result<Option<Manifest>> {
         self.check_clobber(target).await?;
         let (part, held) = self.part(target).await?;
-        let answer = self.ask(call, held).await;
-        let answer = match (answer, part.len_bytes()) {
-            // Nothing came, so an empty part says nothing.
-            (Err(failure), 0) => {
-                part.discard();
-                return Err(failure);
+        match self.ask(connection, call, held).await {
+            Ok(Answer::Contents(request, begin)) => {
+                let transfer = Transfer {
+                    connection,
+                    target,
+                    reach,
+                };
+                self.contents(call, (request, begin), part, transfer).await.map(|()| None)
             }
-            (answer, _) => answer?,
-        };
-        match answer {
-            Answer::Contents(request, begin) => self.contents(call, (request, begin), part, target).await,
-            Answer::Folder(manifest) => {
+            Ok(Answer::Folder(manifest)) => {
                 part.discard();
-                items.are_several();
-                self.tree(call, word, manifest, target, items).await
+                Ok(Some(manifest))
+            }
+            Err(failure) => {
+                // Nothing came, so an empty part says nothing.
+                if part.len_bytes() == 0 {
+                    part.discard();
+                }
+                Err(failure)
             }
         }
     }
@@ -180,23 +211,24 @@ impl Download<'_> {
     }
 
     /// Takes contents that have begun.
-    async fn contents(&self, call: &Call, (request, begin): (Request, Begin), part: Part, target: &Path) -> Result<()> {
+    async fn contents(&self, call: &Call, (request, begin): (Request, Begin), part: Part, at: Transfer<'_>) -> Result<()> {
+        let target = at.target;
         if part.len_bytes() > 0 || begin.code != CODE_START || !self.may_be_same(target, &begin).await? {
-            return self.receive(request, begin, part, target).await;
+            return self.receive(request, begin, part, at).await;
         }
         // A file of that size is there: whether it is the same is for its digest to say.
         drop(request);
         let (place, algorithm) = (target.to_owned(), self.session.settings.digest);
         let have = rt::unblock(move || part::Whole::of(&place, algorithm)).await?;
-        let Answer::Contents(request, begin) = self.ask(call, Some((have.size, have.proof))).await? else {
+        let Answer::Contents(request, begin) = self.ask(at.connection, call, Some((have.size, have.proof))).await? else {
             return Err(Failure::unexpected("a folder where a file was"));
         };
         match begin.code {
             CODE_PRESENT if begin.offset == have.size => {
                 part.discard();
-                self.present(request, &begin, &have, target).await
+                self.present(request, &begin, &have, at).await
             }
-            CODE_START => self.receive(request, begin, part, target).await,
+            CODE_START => self.receive(request, begin, part, at).await,
             _ => {
                 part.discard();
                 let text = format!("{}: changed while it was being compared", self.short(target));
@@ -212,17 +244,17 @@ impl Download<'_> {
     }
 
     /// The same bytes are here already.
-    async fn present(&self, mut request: Request, begin: &Begin, have: &part::Whole, target: &Path) -> Result<()> {
-        let mut meter = Meter::transfer(self.session, &self.short(target), begin.size);
+    async fn present(&self, mut request: Request, begin: &Begin, have: &part::Whole, at: Transfer<'_>) -> Result<()> {
+        let mut meter = Meter::transfer(self.session, &self.short(at.target), begin.size, at.reach);
         meter.open(begin.path.as_ref(), begin.size, begin.code, begin.offset)?;
         let (end, _) = rest(&mut request).await?;
         ferry_core::context::check_end(&end, have.size, have.digest)?;
         meter.finish();
-        self.told(begin, &end, 0, target)
+        self.told(begin, &end, 0, at.target)
     }
 
     /// Takes contents into the part and publishes it.
-    async fn receive(&self, mut request: Request, begin: Begin, part: Part, target: &Path) -> Result<()> {
+    async fn receive(&self, mut request: Request, begin: Begin, part: Part, at: Transfer<'_>) -> Result<()> {
         let held = part.len_bytes();
         let offset = match begin.code {
             CODE_START if begin.offset == 0 => 0,
@@ -230,7 +262,8 @@ impl Download<'_> {
             code => return Err(Failure::unexpected(&format!("code {code} at {}", begin.offset))),
         };
         let session = self.session;
-        let mut meter = Meter::transfer(session, &self.short(target), begin.size);
+        let target = at.target;
+        let mut meter = Meter::transfer(session, &self.short(target), begin.size, at.reach);
         meter.open(begin.path.as_ref(), begin.size, begin.code, offset)?;
         let mut writer = PartWriter::new(part, session.settings.digest, offset < held);
         let mut received = 0u64;
@@ -261,10 +294,22 @@ impl Download<'_> {
             executable: begin.executable,
         };
         let (place, no_clobber, proof) = (target.to_owned(), self.no_clobber, end.clone());
-        rt::unblock(move || part.publish(&place, &proof, new, no_clobber)).await?;
-        request.done().await?;
+        rt::unblock(move || {
+            part.publish(&place, &proof, new, no_clobber)?;
+            part::sync_folder(place.parent().unwrap_or(Path::new("")))
+        })
+        .await?;
+        self.ended(request).await?;
         meter.finish();
         self.told(&begin, &end, received, target)
+    }
+
+    /// Waits for the end of a request whose contents are all here. A connection that is lost now takes nothing away.
+    async fn ended(&self, mut request: Request) -> Result<()> {
+        match request.done().await {
+            Err(failure) if failure.exit != Exit::Network => Err(failure),
+            _ => Ok(()),
+        }
     }
 
     /// A local place as the user would write it.
@@ -283,75 +328,6 @@ impl Download<'_> {
             name: self.short(target),
         };
         tell(self.session, &outcome)
-    }
-
-    /// Makes a folder like the server's and fetches its files.
-    async fn tree(&self, call: &Call, word: &Word, manifest: Manifest, target: &Path, items: &mut Items) -> Result<()> {
-        let place = target.to_owned();
-        rt::unblock(move || local::make_folder(&place)).await?;
-        let mut call = call.clone();
-        set(self.verb, &mut call, Role::Recurse, Vec::new());
-        let mut pool = Pool::new(self.session.settings.jobs);
-        for entry in manifest.into_entries() {
-            if entry.kind == "dir" {
-                // Before what is in it.
-                let made = self.folder(&entry, target).await;
-                items.take(self.session, made)?;
-                continue;
-            }
-            if let Some(ended) = pool.room().await {
-                items.take(self.session, ended)?;
-            }
-            pool.push(self.entry(call.clone(), word, entry, target));
-        }
-        while let Some(ended) = pool.next().await {
-            items.take(self.session, ended)?;
-        }
-        Ok(())
-    }
-
-    async fn folder(&self, entry: &Entry, target: &Path) -> Result<()> {
-        let place = place::below(target, &entry.path)?;
-        rt::unblock(move || local::make_folder(&place)).await
-    }
-
-    async fn entry(&self, mut call: Call, top: &Word, entry: Entry, target: &Path) -> Result<()> {
-        let place = place::below(target, &entry.path)?;
-        let shown = || ferry_core::text::escape(&entry.path);
-        match entry.kind.as_str() {
-            "file" => {}
-            kind => {
-                let kind = ferry_core::text::escape(kind.as_bytes());
-                return Err(Error::unsupported(format!("{}: is a {kind}; only files and folders are fetched", shown())).into());
-            }
-        }
-        if !self.checksum {
-            let there = place.clone();
-            let found = rt::unblock(move || local::look(&there)).await?;
-            if let Some((meta, false)) = found
-                && (meta.size, Some(meta.modified)) == (entry.size, entry.modified)
-            {
-                return Ok(());
-            }
-        }
-        let slash: &[u8] = if top.text.ends_with(b"/") { b"" } else { b"/" };
-        let path = [&top.text, slash, &entry.path].concat();
-        set(self.verb, &mut call, Role::Source, vec![literal(path)]);
-        self.check_clobber(&place).await?;
-        let (part, held) = self.part(&place).await?;
-        match self.ask(&call, held).await {
-            Ok(Answer::Contents(request, begin)) => self.contents(&call, (request, begin), part, &place).await,
-            Ok(Answer::Folder(_)) => {
-                part.discard();
-                Err(Error::new(ErrorKind::IsDirectory, format!("{}: became a folder", shown())).into())
-            }
-            Err(failure) => {
-                if part.len_bytes() == 0 {
-                    part.discard();
-                }
-                Err(failure)
-            }
-        }
     }
 }
 

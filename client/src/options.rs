@@ -28,6 +28,9 @@ pub struct Options {
     /// Bytes a second, at most
     #[arg(long, value_name = "SIZE")]
     pub limit_rate: Option<ByteSize>,
+    /// How long transfers wait for a server that is gone when nothing moves (0: not at all)
+    #[arg(long, value_name = "SECONDS", default_value_t = crate::link::Patience::default().total.as_secs())]
+    pub retry_for: u64,
     /// Which digest proves a transfer: md5 or blake3
     #[arg(long, value_name = "NAME", default_value = "md5")]
     pub digest: Algorithm,

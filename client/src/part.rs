@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
@@ -19,6 +20,8 @@ use crate::local::{QUEUE_CHUNKS, shown};
 /// What the name of a file ends in that is not complete yet.
 pub const PART_SUFFIX: &str = ".ferry-part";
 
+/// The longest name that a folder takes (NAME_MAX of Linux).
+const NAME_MAX_BYTES: usize = 255;
 /// How long a part may be held by somebody else, and how often it is looked at meanwhile.
 const LOCK_WAIT: Duration = Duration::from_secs(1);
 const LOCK_RETRY: Duration = Duration::from_millis(10);
@@ -47,9 +50,7 @@ impl Part {
     /// # Errors
     /// `busy` when another process is writing it; as the operating system says.
     pub fn open(target: &Path, algorithm: Algorithm) -> Result<Self> {
-        let mut name = target.as_os_str().to_owned();
-        name.push(PART_SUFFIX);
-        let path = PathBuf::from(name);
+        let path = part_of(target);
         let failed = |error: io::Error| Failure::local(shown(&path), error);
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let mode = Mode::from_raw_mode(0o666);
@@ -96,7 +97,8 @@ impl Part {
         let _ = std::fs::remove_file(&self.path);
     }
 
-    /// Proves the contents, makes them durable and gives the file its name, in this order.
+    /// Proves the contents, makes them durable and gives the file its name, in this order. The name itself is durable after
+    /// [`sync_folder`].
     ///
     /// # Errors
     /// `digest_mismatch`, after which nothing is left of it; `exists` with `no_clobber`.
@@ -121,11 +123,51 @@ impl Part {
         } else {
             RenameFlags::empty()
         };
-        rustix::fs::renameat_with(CWD, &self.path, CWD, target, flags).map_err(|error| failed(error.into()))?;
-        let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let folder = File::open(folder.unwrap_or(Path::new("."))).map_err(failed)?;
-        folder.sync_all().map_err(failed)
+        rustix::fs::renameat_with(CWD, &self.path, CWD, target, flags).map_err(|error| failed(error.into()))
     }
+}
+
+/// Writes a small file whole, as [`Part::publish`] does. Its folder is still to be made durable.
+///
+/// # Errors
+/// As [`Part::open`] and [`Part::publish`].
+pub fn store(target: &Path, contents: &[u8], end: &End, new: New, no_clobber: bool) -> Result<()> {
+    let algorithm = end.digest.algorithm();
+    let mut part = Part::open(target, algorithm)?;
+    let failed = |error: io::Error| Failure::local(shown(target), error);
+    if part.len_bytes() > 0 {
+        part.restart(algorithm).map_err(failed)?;
+    }
+    part.file.write_all(contents).map_err(failed)?;
+    part.hasher.update(contents);
+    part.publish(target, end, new, no_clobber)
+}
+
+/// Makes the names in a folder durable.
+///
+/// # Errors
+/// As the operating system says.
+pub fn sync_folder(folder: &Path) -> Result<()> {
+    let failed = |error: io::Error| Failure::local(shown(folder), error);
+    let place = if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    };
+    File::open(place).map_err(failed)?.sync_all().map_err(failed)
+}
+
+/// Where the part of a file lies: beside it, under its name where there is room for the suffix, and otherwise under the name's
+/// digest.
+fn part_of(target: &Path) -> PathBuf {
+    let name = target.file_name().unwrap_or_default();
+    let mut part = name.to_owned();
+    if name.len() + PART_SUFFIX.len() > NAME_MAX_BYTES {
+        let digest = Algorithm::Blake3.digest(name.as_bytes());
+        part = digest.hex().into();
+    }
+    part.push(PART_SUFFIX);
+    target.with_file_name(part)
 }
 
 /// Takes a file's lock. The thread of a download that was just given up may need a moment to let it go.
@@ -247,5 +289,30 @@ impl PartWriter {
     pub async fn finish(self) -> Result<Part> {
         drop(self.chunks);
         self.written.await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_names_have_a_part_too() {
+        let folder = tempfile::tempdir().unwrap();
+        for len in [1, 244, 245, 255] {
+            let target = folder.path().join("n".repeat(len));
+            let end = End {
+                id: 0,
+                size: 3,
+                digest: Algorithm::Md5.digest(b"abc"),
+            };
+            let new = New {
+                modified: None,
+                executable: false,
+            };
+            store(&target, b"abc", &end, new, false).unwrap();
+            assert_eq!(std::fs::read(&target).unwrap(), b"abc");
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 4);
     }
 }

@@ -4,11 +4,14 @@ use std::ffi::OsString;
 use std::io::{self, BufRead, IsTerminal as _};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Parser as _;
 use ferry_core::line::Word;
 use ferry_core::{Error, rt};
 
+use crate::digests::Digests;
 use crate::exit::{Exit, Failure, Result};
 use crate::login::Credentials;
 use crate::options::{Options, Target};
@@ -123,12 +126,14 @@ fn prepare(options: Options) -> Result<(Session, Job)> {
         limit_rate: options.limit_rate.map(|rate| rate.0),
         digest: options.digest,
     };
-    let session = Session::new(
+    let mut session = Session::new(
         target,
         Credentials { user, password },
         Output::standard(options.json),
         settings,
     );
+    session.digests = Arc::new(Digests::of_user());
+    session.link.patience.total = Duration::from_secs(options.retry_for);
     Ok((session, job))
 }
 

@@ -38,14 +38,16 @@ impl Paused {
 
     fn add(&self, running: Arc<Running>) {
         let mut list = self.list();
+        // An earlier try of the same transfer.
+        list.retain(|other| other.name != running.name);
         if list.len() == PAUSED_MAX {
             list.remove(0);
         }
         list.push(running);
     }
 
-    fn remove(&self, running: &Arc<Running>) {
-        self.list().retain(|other| !Arc::ptr_eq(other, running));
+    fn remove(&self, name: &str) {
+        self.list().retain(|other| other.name != name);
     }
 
     /// The line to print, when a transfer was running.
@@ -67,6 +69,10 @@ pub struct Meter<'o> {
     paused: Paused,
     running: Arc<Running>,
     path: Option<RemotePath>,
+    session: &'o Session,
+    /// How far this transfer came, in all its tries.
+    reach: Option<&'o AtomicU64>,
+    is_small: bool,
     bytes: u64,
     total: Option<u64>,
     started: Instant,
@@ -87,12 +93,22 @@ impl Drop for Meter<'_> {
     }
 }
 
+/// The bar for all transfers of a command, below those of single ones.
+pub(crate) fn total_bar(session: &Session, total: Option<u64>) -> ProgressBar {
+    let style = match total {
+        Some(_) => "total  {wide_bar}  {percent:>3}%  {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  eta {eta}",
+        None => "total  {spinner}  {binary_bytes}  {binary_bytes_per_sec}",
+    };
+    bar(session, style, total)
+}
+
 fn bar(session: &Session, style: &str, total: Option<u64>) -> ProgressBar {
     if session.settings.quiet || session.output.json || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden());
-    let bar = session.output.bars.add(bar);
+    // The one for all, which is there first, stays below.
+    let bar = session.output.bars.insert(0, bar);
     // The templates are constants; should one be wrong, the default bar does.
     match ProgressStyle::with_template(style) {
         Ok(style) => bar.with_style(style),
@@ -112,6 +128,9 @@ impl<'o> Meter<'o> {
                 bytes: AtomicU64::new(0),
             }),
             path: None,
+            session,
+            reach: None,
+            is_small: false,
             bytes: 0,
             total: None,
             started: now,
@@ -135,8 +154,8 @@ impl<'o> Meter<'o> {
         self.bar.set_position(progress.done);
     }
 
-    /// For contents of a file of `total` bytes, by a name that is safe to show.
-    pub fn transfer(session: &'o Session, name: &str, total: Option<u64>) -> Self {
+    /// For contents of a file of `total` bytes, by a name that is safe to show. `reach` is how far earlier tries came.
+    pub fn transfer(session: &'o Session, name: &str, total: Option<u64>, reach: &'o AtomicU64) -> Self {
         let style = match total {
             Some(_) => "{msg}  {wide_bar}  {percent:>3}%  {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  eta {eta}",
             None => "{msg}  {spinner}  {binary_bytes}  {binary_bytes_per_sec}",
@@ -145,6 +164,14 @@ impl<'o> Meter<'o> {
         bar.set_message(name.to_owned());
         let mut meter = Self::new(session, bar, name.to_owned());
         meter.total = total;
+        meter.reach = Some(reach);
+        meter
+    }
+
+    /// For a small file: no bar, and nothing to go on with.
+    pub fn small(session: &'o Session, name: &str) -> Self {
+        let mut meter = Self::new(session, ProgressBar::hidden(), name.to_owned());
+        meter.is_small = true;
         meter
     }
 
@@ -157,9 +184,13 @@ impl<'o> Meter<'o> {
         (self.bytes, self.started_at, self.total) = (offset, offset, size.or(self.total));
         (self.started, self.told) = (Instant::now(), Instant::now());
         self.bar.set_position(offset);
+        let reach = self.reach.map_or(0, |reach| reach.load(Ordering::Relaxed));
+        self.session.tally.came(offset.saturating_sub(reach));
         self.bar.reset_eta();
         self.running.bytes.store(offset, Ordering::Relaxed);
-        self.paused.add(self.running.clone());
+        if !self.is_small {
+            self.paused.add(self.running.clone());
+        }
         if !self.output.json {
             if offset > 0 && code != ferry_core::store::CODE_PRESENT && !self.bar.is_hidden() {
                 self.output
@@ -187,8 +218,16 @@ impl<'o> Meter<'o> {
     /// When standard output is closed or full.
     pub fn add(&mut self, bytes: usize) -> Result<()> {
         self.bytes += bytes as u64;
+        self.session.tally.came(bytes as u64);
         self.running.bytes.store(self.bytes, Ordering::Relaxed);
         self.bar.set_position(self.bytes);
+        // Bytes that went before say nothing about the server.
+        if self
+            .reach
+            .is_some_and(|reach| reach.fetch_max(self.bytes, Ordering::Relaxed) < self.bytes)
+        {
+            self.session.link.step();
+        }
         if self.told.elapsed() < EVENT_EVERY {
             return Ok(());
         }
@@ -209,7 +248,7 @@ impl<'o> Meter<'o> {
 
     /// The transfer is over and needs no word about going on with it.
     pub fn finish(&mut self) {
-        self.paused.remove(&self.running);
+        self.paused.remove(&self.running.name);
         self.bar.finish_and_clear();
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal as _, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use ferry_core::reply::{ColumnKind, Value};
 use ferry_core::text::escape;
@@ -135,6 +136,24 @@ impl Output {
             text.push_str(&format!("hint: {hint}\n"));
         }
         let _ = self.bars.suspend(|| lock(&self.err).write_all(text.as_bytes()));
+        Ok(())
+    }
+
+    /// Tells that the connection was lost, and when it is tried again.
+    ///
+    /// # Errors
+    /// As [`Self::contents`].
+    pub fn retry(&self, error: &Error, pause: Duration) -> Result<()> {
+        if self.json {
+            let after = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+            let kind = error.kind.as_str();
+            return self.object(&json!({"event": "retry", "kind": kind, "message": error.message, "after_ms": after}));
+        }
+        let seconds = pause.as_secs_f32();
+        self.note(&format!(
+            "ferry: connection lost ({}); trying again in {seconds:.1} s",
+            error.message
+        ));
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use async_channel::Receiver;
 use ferry_core::line::Call;
 use ferry_core::reply::Value;
 use ferry_core::wire::flow::Sending;
+use ferry_core::wire::frame::Header;
 use ferry_core::wire::message::{Complete, Done, End, Expand, Message as _, Offer};
 use ferry_core::{Chunk, Error, ErrorKind, RemotePath, VerbInfo};
 use futures_lite::FutureExt as _;
@@ -49,6 +50,23 @@ impl Drop for Request {
     }
 }
 
+/// What writes the request for a verb.
+fn asking(
+    verb: &VerbInfo,
+    call: &Call,
+    cwd: &RemotePath,
+    body: Option<Offer>,
+) -> Result<impl FnOnce(u32, &mut Vec<u8>) -> ferry_core::Result<()> + use<>> {
+    let args = call.encode(verb)?;
+    let message = ferry_core::wire::message::Request {
+        id: 0,
+        verb: verb.name.clone(),
+        cwd: cwd.clone(),
+        body,
+    };
+    Ok(move |id, out: &mut Vec<u8>| ferry_core::wire::message::Request { id, ..message }.encode_with(&args, out))
+}
+
 impl Request {
     /// Asks for a verb.
     ///
@@ -61,15 +79,29 @@ impl Request {
         cwd: &RemotePath,
         body: Option<Offer>,
     ) -> Result<Self> {
-        let args = call.encode(verb)?;
-        let message = ferry_core::wire::message::Request {
-            id: 0,
-            verb: verb.name.clone(),
-            cwd: cwd.clone(),
-            body,
-        };
+        Self::send(connection, asking(verb, call, cwd, body)?).await
+    }
+
+    /// Asks for a verb, and sends the contents and their end behind it, all in one write. They must fit into the server's window.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_eager(
+        connection: &Connection,
+        (verb, call, cwd): (&VerbInfo, &Call, &RemotePath),
+        offer: Offer,
+        contents: &[u8],
+        end: End,
+    ) -> Result<Self> {
+        let ask = asking(verb, call, cwd, Some(offer))?;
+        let most = usize::try_from(connection.shared.limits.data).unwrap_or(usize::MAX).max(1);
         Self::send(connection, |id, out| {
-            ferry_core::wire::message::Request { id, ..message }.encode_with(&args, out)
+            ask(id, out)?;
+            for piece in contents.chunks(most) {
+                out.extend_from_slice(&Header::write_data(id, piece.len()));
+                out.extend_from_slice(piece);
+            }
+            End { id, ..end }.encode(out)
         })
         .await
     }

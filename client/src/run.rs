@@ -38,6 +38,7 @@ pub async fn until_interrupted(session: &mut Session, interrupts: &Interrupts, w
         Err(Failure::interrupted())
     };
     let result = run(session, words, from).or(stop).await;
+    session.tally.hide(session);
     if let Err(failure) = &result
         && let Some(stopped) = session.paused.take()
         && failure.exit == crate::exit::Exit::Interrupted
@@ -68,8 +69,8 @@ pub async fn run(session: &mut Session, words: &[Word], from: From) -> Result<()
         expand::local(session, verb, &mut call).await?;
     }
     match verb.body {
-        Body::In => upload::run(session, &connection, verb, &call).await,
-        Body::Out if arg_of(verb, Role::Target).is_some() => download::run(session, &connection, verb, &call).await,
+        Body::In => upload::run(session, verb, &call).await,
+        Body::Out if arg_of(verb, Role::Target).is_some() => download::run(session, verb, &call).await,
         _ => show(session, &connection, verb, &call).await,
     }
 }

@@ -8,14 +8,16 @@ use async_signal::{Signal, Signals};
 use ferry_core::{Algorithm, RemotePath, rt};
 use futures_lite::StreamExt as _;
 
-use crate::connection::{Connection, Deadlines};
+use crate::connection::Connection;
+use crate::digests::Digests;
 use crate::exit::{Failure, Result};
+use crate::link::Link;
 use crate::login::Credentials;
 use crate::options::Target;
 use crate::progress::Paused;
 use crate::render::Output;
+use crate::tally::Tally;
 use crate::transfer::Pace;
-use crate::transport;
 
 /// Where to log in, and as whom.
 #[derive(Clone)]
@@ -50,6 +52,9 @@ pub struct Settings {
 /// Transfers side by side when nobody says: enough to hide a round trip and share a disk's flush, and few enough to be fair.
 pub const JOBS: u8 = 4;
 
+/// Small files under way at once: enough that a thousand of them are not a thousand round trips.
+const IN_FLIGHT: usize = 32;
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -64,10 +69,8 @@ impl Default for Settings {
 /// Everything that verbs typed by one user share.
 #[derive(Debug)]
 pub struct Session {
-    target: Target,
-    credentials: Credentials,
-    deadlines: Deadlines,
-    connection: Option<Arc<Connection>>,
+    /// The connection, and how it is made again.
+    pub link: Link,
     /// The remote working folder, absolute.
     pub cwd: RemotePath,
     /// The local working folder.
@@ -78,6 +81,10 @@ pub struct Session {
     pub settings: Settings,
     /// How fast contents may move, all transfers together.
     pub pace: Pace,
+    /// What the running command has moved.
+    pub tally: Tally,
+    /// Digests of local files.
+    pub digests: Arc<Digests>,
     /// The transfers that are running, to tell how far they came when they are stopped.
     pub paused: Paused,
 }
@@ -86,52 +93,46 @@ impl Session {
     /// A session that is not connected yet.
     pub fn new(target: Target, credentials: Credentials, output: Output, settings: Settings) -> Self {
         Self {
-            target,
-            credentials,
-            deadlines: Deadlines::default(),
-            connection: None,
+            link: Link::new(target, credentials),
             cwd: RemotePath::from("/"),
             local: std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
             output,
             pace: Pace::new(settings.limit_rate),
             settings,
+            tally: Tally::default(),
+            digests: Arc::default(),
             paused: Paused::default(),
         }
-    }
-
-    /// Has other deadlines from the next connection on.
-    pub fn set_deadlines(&mut self, deadlines: Deadlines) {
-        self.deadlines = deadlines;
     }
 
     /// The connection, made or made again when there is none.
     ///
     /// # Errors
-    /// Exit code 3 for a refused login, 8 when the server cannot be reached, 12 when it is not understood.
-    pub async fn connect(&mut self) -> Result<Arc<Connection>> {
-        if let Some(connection) = self.connection.as_ref().filter(|connection| !connection.is_lost()) {
-            return Ok(connection.clone());
-        }
-        let transport = transport::dial(&self.target.host, self.target.port, self.deadlines).await?;
-        let connection = Arc::new(Connection::open(transport, &self.credentials, self.deadlines).await?);
-        self.connection = Some(connection.clone());
-        Ok(connection)
+    /// As [`Link::connect`].
+    pub async fn connect(&self) -> Result<Arc<Connection>> {
+        self.link.connect().await
     }
 
-    /// The connection, when there is one.
-    pub fn connected(&self) -> Option<Arc<Connection>> {
-        self.connection.clone().filter(|connection| !connection.is_lost())
+    /// How many small files may be under way at once: as many as the server takes, and a request more beside them.
+    ///
+    /// # Errors
+    /// Exit code 8 when there is no connection.
+    pub fn in_flight(&self) -> Result<usize> {
+        let most = self.link.latest()?.requests_max().saturating_sub(1).max(1);
+        Ok(self.settings.jobs.max(IN_FLIGHT).min(most))
     }
 
     /// `user@host`, made safe to show.
     pub fn name(&self) -> String {
-        let name = format!("{}@{}", self.credentials.user, self.target.host);
+        let name = format!("{}@{}", self.link.credentials.user, self.link.target.host);
         ferry_core::text::escape(name.as_bytes())
     }
 
     /// Ends the connection in good order.
-    pub async fn close(&mut self) {
-        if let Some(connection) = self.connection.take() {
+    pub async fn close(&self) {
+        let digests = self.digests.clone();
+        rt::unblock(move || digests.save()).await;
+        if let Some(connection) = self.link.take() {
             connection.close().await;
         }
     }

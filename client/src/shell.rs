@@ -39,7 +39,7 @@ pub async fn run(session: &mut Session, interrupts: &Interrupts) -> Result<()> {
     };
     loop {
         *place.lock().unwrap_or_else(PoisonError::into_inner) = Place {
-            connection: session.connected(),
+            connection: session.link.connected(),
             cwd: session.cwd.clone(),
             local: session.local.clone(),
         };

@@ -19,6 +19,8 @@ use crate::local::{Meta, QUEUE_CHUNKS};
 pub enum Source {
     /// A regular file.
     File(File, Meta),
+    /// A small file, read already.
+    Small(Small),
     /// A folder.
     Folder(Meta),
     /// Standard input.
@@ -44,6 +46,45 @@ pub fn open(path: &Path, name: &str, follow: bool) -> Result<Source> {
         return Err(Error::unsupported(text).hint("`-` sends standard input").into());
     }
     Ok(Source::File(file, Meta::from(&meta)))
+}
+
+/// Files of at most so many bytes are sent without waiting for the server's word, and received in memory.
+pub const SMALL_BYTES: u64 = 64 * 1024;
+
+/// A small file with all that is in it.
+#[derive(Debug, Clone)]
+pub struct Small {
+    /// What is known of it.
+    pub meta: Meta,
+    /// Its contents.
+    pub contents: Vec<u8>,
+    /// Their size and digest.
+    pub end: End,
+}
+
+impl Source {
+    /// Reads a file, called `name` in errors, when it is small; everything else stays as it is.
+    ///
+    /// # Errors
+    /// As the operating system says; `changed` when somebody writes to it.
+    pub fn read_small(self, name: &str, algorithm: Algorithm) -> Result<Self> {
+        let (file, meta) = match self {
+            Self::File(file, meta) if meta.size <= SMALL_BYTES => (file, meta),
+            other => return Ok(other),
+        };
+        let mut contents = vec![0; usize::try_from(meta.size).unwrap_or_default()];
+        let len = fill(&mut Cursor(&file, 0), &mut contents).map_err(|error| Failure::local(name, error))?;
+        if len < contents.len() {
+            return Err(changed(name));
+        }
+        unchanged(&file, name, meta)?;
+        let end = End {
+            id: 0,
+            size: meta.size,
+            digest: algorithm.digest(&contents),
+        };
+        Ok(Self::Small(Small { meta, contents, end }))
+    }
 }
 
 /// What a reading thread gives.
@@ -77,6 +118,10 @@ pub fn read(source: Source, name: &str, plan: Plan) -> Receiver<Result<Piece>> {
             Source::File(file, meta) => Reading::new(&mut Cursor(&file, 0), &name, Some(meta.size), plan, &pieces)
                 .run()
                 .and_then(|end| unchanged(&file, &name, meta).map(|()| end)),
+            Source::Small(small) => {
+                let mut contents = small.contents.as_slice();
+                Reading::new(&mut contents, &name, Some(small.meta.size), plan, &pieces).run()
+            }
             Source::Stream => Reading::new(&mut io::stdin().lock(), &name, None, plan, &pieces).run(),
             Source::Folder(_) => Err(Error::new(ErrorKind::IsDirectory, format!("{name}: is a folder")).into()),
         };

@@ -8,7 +8,8 @@ use ferry_core::wire::message::Done;
 use ferry_core::{ByteSize, Digest, RemotePath, rt};
 use serde_json::{Map, Value as Json};
 
-use crate::exit::{Failure, Result};
+use crate::connection::Connection;
+use crate::exit::{Exit, Failure, Result};
 use crate::render::insert_path;
 use crate::session::Session;
 
@@ -45,6 +46,26 @@ impl Pace {
     }
 }
 
+/// Does something that may be done again; when the connection is lost under it, does it again on a new one.
+///
+/// # Errors
+/// What it fails with, unless a retry helps.
+pub async fn persist<T>(session: &Session, mut attempt: impl AsyncFnMut(&Connection) -> Result<T>) -> Result<T> {
+    let mut connection = session.link.latest()?;
+    loop {
+        match attempt(&connection).await {
+            Err(failure) if failure.exit == Exit::Network => {
+                connection = session.link.again(&connection, failure, &session.output).await?;
+            }
+            Ok(value) => {
+                session.link.step();
+                return Ok(value);
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+}
+
 /// A transfer that ended well.
 #[derive(Debug)]
 pub struct Outcome {
@@ -69,6 +90,7 @@ pub struct Outcome {
 /// # Errors
 /// When standard output is closed or full.
 pub fn tell(session: &Session, outcome: &Outcome) -> Result<()> {
+    session.tally.done(outcome.size, outcome.sent);
     if session.output.json {
         let mut object = Map::new();
         object.insert("event".into(), "done".into());
@@ -166,7 +188,8 @@ impl<'e> Ends<'e> {
     /// # Errors
     /// Exit code 11 when some went wrong.
     pub fn finish(mut self) -> Result<()> {
-        std::mem::take(&mut self.items).end()
+        let session = self.session;
+        std::mem::take(&mut self.items).end(session)
     }
 }
 
@@ -215,11 +238,14 @@ impl Items {
         self.several = true;
     }
 
-    /// The end of all of them.
+    /// The end of all of them: of several, their sum is told.
     ///
     /// # Errors
     /// Exit code 11 when some went wrong.
-    pub fn end(self) -> Result<()> {
+    pub fn end(self, session: &Session) -> Result<()> {
+        if self.several {
+            session.tally.end(session, self.problems)?;
+        }
         match self.problems {
             0 => Ok(()),
             problems => Err(Failure::partly(problems)),

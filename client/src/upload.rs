@@ -2,47 +2,52 @@
 //! the server proves what it holds. Which argument is what comes from the catalogue.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::atomic::AtomicU64;
 
 use async_channel::Receiver;
+use async_lock::Semaphore;
 use ferry_core::line::Call;
 use ferry_core::store::{CODE_PRESENT, CODE_RESUME, CODE_START};
 use ferry_core::text::escape;
-use ferry_core::wire::message::{Begin, End, Offer};
-use ferry_core::{Error, ErrorKind, RemotePath, VerbInfo, rt};
+use ferry_core::wire::message::{Begin, Done, End, Offer};
+use ferry_core::{Algorithm, Digest, Error, ErrorKind, VerbInfo, rt};
 
 use crate::args::{Role, is_given, literal, set, word_of, words_of};
 use crate::connection::{Connection, Event};
-use crate::exit::{Failure, Result};
-use crate::local::{self, shown};
+use crate::digests::Key;
+use crate::exit::{Exit, Failure, Result};
+use crate::local::shown;
 use crate::pool::Pool;
 use crate::progress::Meter;
 use crate::render::RowPrinter;
 use crate::request::{Request, Step};
 use crate::session::Session;
 use crate::source::{self, Piece, Plan, Source};
-use crate::transfer::{Ends, Items, Outcome, Sent};
+use crate::transfer::{Ends, Outcome, Sent, persist};
 
-/// How deep a folder tree may be that is sent.
-const DEPTH_MAX: usize = 256;
+mod small;
+mod tree;
 
 /// One upload's surroundings.
 struct Upload<'u> {
     session: &'u Session,
-    connection: &'u Connection,
     verb: &'u VerbInfo,
+    /// Files that are not small, side by side.
+    large: Semaphore,
 }
 
 /// Runs a verb with contents from here.
 ///
 /// # Errors
 /// Why it did not end well; exit code 11 when some of several sources failed.
-pub async fn run(session: &Session, connection: &Connection, verb: &VerbInfo, call: &Call) -> Result<()> {
+pub async fn run(session: &Session, verb: &VerbInfo, call: &Call) -> Result<()> {
     let upload = Upload {
         session,
-        connection,
         verb,
+        large: Semaphore::new(session.settings.jobs),
     };
     let sources = words_of(verb, call, Role::Source);
     let several = sources.len() > 1;
@@ -52,8 +57,12 @@ pub async fn run(session: &Session, connection: &Connection, verb: &VerbInfo, ca
     if sources.is_empty() {
         return upload.send(Source::Stream, "-", call).await?.tell(session);
     }
+    session.tally.start();
+    if several {
+        session.tally.show(session, None);
+    }
     let mut ends = Ends::new(session, several);
-    let mut pool = Pool::new(session.settings.jobs);
+    let mut pool = Pool::new(session.in_flight()?);
     let mut names = BTreeSet::new();
     for (at, word) in sources.iter().enumerate() {
         let mut call = call.clone();
@@ -61,7 +70,7 @@ pub async fn run(session: &Session, connection: &Connection, verb: &VerbInfo, ca
             into_folder(verb, &mut call);
         }
         let path = Path::new(std::ffi::OsStr::from_bytes(&word.text));
-        let (source, name) = match upload.open(path, &call).await {
+        let (source, name) = match pool.beside(upload.open(path, &call, several)).await {
             Ok(opened) => opened,
             Err(failure) => {
                 ends.put(at, Err(failure))?;
@@ -78,6 +87,7 @@ pub async fn run(session: &Session, connection: &Connection, verb: &VerbInfo, ca
         }
         if is_folder {
             ends.items.are_several();
+            session.tally.show(session, None);
             let result = upload.tree(session.local.join(path), call, &mut ends.items).await;
             ends.put(at, result.map(|()| Sent::default()))?;
             continue;
@@ -106,7 +116,7 @@ fn into_folder(verb: &VerbInfo, call: &mut Call) {
 
 impl Upload<'_> {
     /// Opens a source that the user named; gives it with the name that it is sent under.
-    async fn open(&self, path: &Path, call: &Call) -> Result<(Source, Vec<u8>)> {
+    async fn open(&self, path: &Path, call: &Call, several: bool) -> Result<(Source, Vec<u8>)> {
         if path == Path::new("-") {
             if !is_given(self.verb, call, Role::Rename) {
                 let text = format!("{}: standard input has no name", self.verb.name);
@@ -115,7 +125,16 @@ impl Upload<'_> {
             return Ok((Source::Stream, b"-".to_vec()));
         }
         let (place, shown_as) = (self.session.local.join(path), path.to_owned());
-        let (source, name) = rt::unblock(move || open_named(&place, &shown_as)).await?;
+        let eager = self.eager(call).filter(|_| several);
+        let (source, name) = rt::unblock(move || {
+            let (source, name) = open_named(&place, &shown_as)?;
+            let source = match eager {
+                Some(algorithm) => source.read_small(&shown(&shown_as), algorithm)?,
+                None => source,
+            };
+            Ok::<_, Failure>((source, name))
+        })
+        .await?;
         if matches!(source, Source::Folder(_)) && !is_given(self.verb, call, Role::Recurse) {
             let error = Error::new(ErrorKind::IsDirectory, format!("{}: is a folder", shown(path)));
             return Err(match self.verb.by_role(Role::Recurse).and_then(|arg| arg.short) {
@@ -127,121 +146,107 @@ impl Upload<'_> {
         Ok((source, name))
     }
 
-    /// Sends a folder and what is in it, folders first; each entry goes to where the server says that its folder is.
-    async fn tree(&self, top: PathBuf, call: Call, items: &mut Items) -> Result<()> {
-        let folder = self.folder(&call).await?;
-        let mut pending = vec![(top, folder, 0)];
-        let mut call = call;
-        set(self.verb, &mut call, Role::Rename, Vec::new());
-        let mut pool = Pool::new(self.session.settings.jobs);
-        while let Some((place, remote, depth)) = pending.pop() {
-            let entries = {
-                let place = place.clone();
-                rt::unblock(move || local::entries(&place)).await
-            };
-            let Some(entries) = items.take(self.session, entries)? else {
-                continue;
-            };
-            let target = [remote.0.as_slice(), if remote.names_a_folder() { b"" } else { b"/" }].concat();
-            set(self.verb, &mut call, Role::Target, vec![literal(target)]);
-            let mut folders = Vec::new();
-            for (name, kind) in entries {
-                let path = place.join(&name);
-                set(self.verb, &mut call, Role::Source, vec![literal(name.as_bytes())]);
-                if kind.is_dir() {
-                    let made = if depth < DEPTH_MAX {
-                        self.folder(&call).await
-                    } else {
-                        Err(Error::new(ErrorKind::TooLarge, format!("{}: too deep", shown(&path))).into())
-                    };
-                    folders.extend(items.take(self.session, made)?.map(|remote| (path, remote, depth + 1)));
-                    continue;
-                }
-                if let Some(ended) = pool.room().await {
-                    items.take(self.session, ended)?;
-                }
-                pool.push(self.entry(path, kind.is_symlink(), call.clone()));
-            }
-            pending.extend(folders.into_iter().rev());
-        }
-        while let Some(ended) = pool.next().await {
-            items.take(self.session, ended)?;
-        }
-        Ok(())
-    }
-
     /// A local place as the user would write it.
     fn short(&self, place: &Path) -> String {
         shown(place.strip_prefix(&self.session.local).unwrap_or(place))
     }
 
-    /// Sends one entry of a folder. Links are told, not followed.
-    async fn entry(&self, path: PathBuf, is_link: bool, call: Call) -> Result<()> {
-        if is_link {
-            let text = format!("{}: is a link; links are not followed", self.short(&path));
-            return Err(Error::unsupported(text).into());
-        }
-        let name = self.short(&path);
-        let called = name.clone();
-        let source = rt::unblock(move || source::open(&path, &called, false)).await?;
-        self.send(source, &name, &call).await?.tell(self.session)
-    }
-
-    /// Has a folder made; gives its place.
-    async fn folder(&self, call: &Call) -> Result<RemotePath> {
-        let offer = Offer {
-            folder: true,
-            digest: self.session.settings.digest,
-            ..Offer::default()
-        };
-        let mut request = Request::start(self.connection, self.verb, call, &self.session.cwd, Some(offer)).await?;
-        let done = request.done().await?;
-        match done.file {
-            Some(file) => Ok(file.path),
-            None => Err(Failure::unexpected("a folder without a place")),
-        }
-    }
-
-    /// Sends one file or stream; gives up what the server held before when it is not the same.
+    /// Sends one file or stream; goes on over a new connection when this one is lost, and gives up what the server held before
+    /// when it is not the same.
     async fn send(&self, source: Source, name: &str, call: &Call) -> Result<Sent> {
-        let (again, meta) = match &source {
-            Source::File(file, meta) => (
-                Some(file.try_clone().map_err(|error| Failure::local(name, error))?),
-                Some(*meta),
-            ),
-            _ => (None, None),
+        let source = match source {
+            Source::Small(small) if self.session.link.latest()?.takes_eager(small.meta.size) => {
+                return self.send_small(&small, name, call).await;
+            }
+            other => other,
         };
+        let _turn = self.large.acquire().await;
+        let reach = AtomicU64::new(0);
         let mut offer = Offer {
-            size: meta.map(|meta| meta.size),
-            modified: meta.map(|meta| meta.modified),
-            executable: meta.is_some_and(|meta| meta.executable),
             digest: self.session.settings.digest,
             ..Offer::default()
         };
-        if let Some(sent) = self.attempt(source, name, call, &offer).await? {
-            return Ok(sent);
-        }
-        // The bytes there are not ours: a name or a size is never proof.
-        let (Some(file), Some(meta)) = (again, meta) else {
-            return Err(Failure::unexpected("a stream that goes on"));
+        let Source::File(file, meta) = source else {
+            // What an earlier stream left cannot be gone on with: nobody can read its beginning again to compare.
+            offer.fresh = true;
+            let connection = self.session.link.latest()?;
+            let sent = self.attempt(&connection, source, (name, &reach), call, &offer).await;
+            return match sent.map_err(once)? {
+                Some(sent) => Ok(sent),
+                None => Err(Failure::unexpected("a stream that goes on")),
+            };
         };
-        offer.fresh = true;
-        match self.attempt(Source::File(file, meta), name, call, &offer).await? {
-            Some(sent) => Ok(sent),
-            None => Err(Failure::unexpected("a fresh upload that goes on")),
+        offer.size = Some(meta.size);
+        offer.modified = Some(meta.modified);
+        offer.executable = meta.executable;
+        let key = self.key(&file, name).await?;
+        offer.expected = self.expected(key, offer.digest).await;
+        let result = persist(self.session, async |connection| {
+            loop {
+                let again = file.try_clone().map_err(|error| Failure::local(name, error))?;
+                let source = Source::File(again, meta);
+                match self.attempt(connection, source, (name, &reach), call, &offer).await? {
+                    Some(sent) => return Ok(sent),
+                    None if offer.fresh => return Err(Failure::unexpected("a fresh upload that goes on")),
+                    // The bytes there are not ours: a name or a size is never proof.
+                    None => offer.fresh = true,
+                }
+            }
+        })
+        .await;
+        match &result {
+            Ok(sent) => {
+                if let Some(outcome) = &sent.outcome
+                    && self.key(&file, name).await? == key
+                {
+                    let (digests, digest) = (self.session.digests.clone(), outcome.digest);
+                    rt::unblock(move || digests.learn(key, digest)).await;
+                }
+            }
+            Err(failure) if failure.error.kind == ErrorKind::DigestMismatch && offer.expected.is_some() => {
+                self.session.digests.forget(key);
+            }
+            Err(_) => {}
         }
+        result
+    }
+
+    /// What tells a file's state from all its others.
+    async fn key(&self, file: &File, name: &str) -> Result<Key> {
+        let file = file.try_clone().map_err(|error| Failure::local(name, error))?;
+        let found = rt::unblock(move || file.metadata()).await;
+        found
+            .map(|meta| Key::from(&meta))
+            .map_err(|error| Failure::local(name, error))
+    }
+
+    /// The digest that a file had when it was sent before.
+    async fn expected(&self, key: Key, algorithm: Algorithm) -> Option<Digest> {
+        let digests = self.session.digests.clone();
+        rt::unblock(move || digests.find(&key, algorithm)).await
     }
 
     /// One try; `None` when the server holds other bytes than ours.
-    async fn attempt(&self, source: Source, name: &str, call: &Call, offer: &Offer) -> Result<Option<Sent>> {
+    async fn attempt(
+        &self,
+        connection: &Connection,
+        source: Source,
+        (name, reach): (&str, &AtomicU64),
+        call: &Call,
+        offer: &Offer,
+    ) -> Result<Option<Sent>> {
         let session = self.session;
-        let mut meter = Meter::transfer(session, name, offer.size);
-        let mut request = Request::start(self.connection, self.verb, call, &session.cwd, Some(offer.clone())).await?;
+        let mut meter = Meter::transfer(session, name, offer.size, reach);
+        let mut request = Request::start(connection, self.verb, call, &session.cwd, Some(offer.clone())).await?;
         let mut printer = RowPrinter::new(&session.output);
         let begin = loop {
             match request.next().await? {
                 Event::Begin(begin) => break begin,
-                Event::Done(done) => return Ok(Some(Sent { outcome: None, done })),
+                Event::Done(done) => {
+                    meter.finish();
+                    session.tally.skip(offer.size.unwrap_or_default());
+                    return Ok(Some(Sent { outcome: None, done }));
+                }
                 other => aside(session, &mut printer, other)?,
             }
         };
@@ -276,28 +281,7 @@ impl Upload<'_> {
         };
         meter.finish();
         printer.flush()?;
-        let stored = done.file.as_ref();
-        if stored.is_some_and(|file| {
-            file.size != size
-                || file
-                    .digest
-                    .is_some_and(|theirs| theirs.algorithm() == digest.algorithm() && theirs != digest)
-        }) {
-            return Err(Error::new(ErrorKind::DigestMismatch, format!("{name}: the server stored other bytes")).into());
-        }
-        let outcome = Outcome {
-            path: stored.map(|file| file.path.clone()).or(begin.path),
-            size,
-            digest,
-            sent: size - plan.offset,
-            is_download: false,
-            verified: stored.is_some_and(|file| file.digest == Some(digest)),
-            name: stored.map_or_else(|| name.to_owned(), |file| file.path.to_string()),
-        };
-        Ok(Some(Sent {
-            outcome: Some(outcome),
-            done,
-        }))
+        sent(name, (size, digest), begin, size - plan.offset, done).map(Some)
     }
 
     /// Sends all contents; gives size and digest of the whole.
@@ -357,6 +341,40 @@ fn open_named(place: &Path, path: &Path) -> Result<(Source, Vec<u8>)> {
         }
     };
     Ok((source, name.as_bytes().to_vec()))
+}
+
+/// What the server says that it stored must be what was sent.
+fn sent(name: &str, (size, digest): (u64, Digest), begin: Begin, moved: u64, done: Done) -> Result<Sent> {
+    let stored = done.file.as_ref();
+    if stored.is_some_and(|file| {
+        file.size != size
+            || file
+                .digest
+                .is_some_and(|theirs| theirs.algorithm() == digest.algorithm() && theirs != digest)
+    }) {
+        return Err(Error::new(ErrorKind::DigestMismatch, format!("{name}: the server stored other bytes")).into());
+    }
+    let outcome = Outcome {
+        path: stored.map(|file| file.path.clone()).or(begin.path),
+        size,
+        digest,
+        sent: moved,
+        is_download: false,
+        verified: stored.is_some_and(|file| file.digest == Some(digest)),
+        name: stored.map_or_else(|| name.to_owned(), |file| file.path.to_string()),
+    };
+    Ok(Sent {
+        outcome: Some(outcome),
+        done,
+    })
+}
+
+/// A stream is gone once it was read.
+fn once(mut failure: Failure) -> Failure {
+    if failure.exit == Exit::Network {
+        failure.error.hint = Some("standard input cannot be sent again; run the whole command again".into());
+    }
+    failure
 }
 
 /// What the server holds, within what was offered.

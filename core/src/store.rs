@@ -76,10 +76,12 @@ pub trait Home: Send + Sync {
     /// Opens an upload: finds an unfinished one to go on with, or reserves the declared size and starts anew.
     ///
     /// An unfinished upload is found by path and size, or by the expected digest. Whoever opens it again takes it over: the
-    /// older holder gets `lease_lost`. With `fresh` an unfinished one is thrown away first.
+    /// older holder gets `lease_lost`. With `fresh` an unfinished one is thrown away first. A stream of unknown size is never
+    /// gone on with. One of the same path and another size is left alone, but a store may throw it away to make room within
+    /// the quota when nobody holds it.
     fn upload(&self, request: UploadRequest) -> BoxFuture<'_, Result<Box<dyn Upload>>>;
 
-    /// The uploads that are not finished.
+    /// The uploads that are not finished, with what is held of them; those of which nothing is held yet are left out.
     fn partials(&self) -> BoxFuture<'_, Result<Vec<Partial>>>;
 
     /// Throws an unfinished upload away and gives its reservation back. `not_found` when there is none.
@@ -263,7 +265,7 @@ pub struct UploadRequest {
     pub fresh: bool,
 }
 
-/// An upload being written. Dropping it leaves an unfinished upload, which can be taken up again.
+/// An upload being written. Dropping it leaves an unfinished upload, which can be taken up again; a stream leaves nothing.
 pub trait Upload: Send {
     /// Its name in `partials`; empty when there is nothing to go on with later.
     fn id(&self) -> &str;
@@ -290,7 +292,7 @@ pub struct Partial {
     pub path: HomePath,
     /// The declared size; `None` for a stream.
     pub size: Option<u64>,
-    /// How many bytes are held.
+    /// How many bytes are held so that they outlive a crash of the server.
     pub received: u64,
     /// When it is thrown away, in nanoseconds since 1970-01-01 UTC.
     pub expires: i64,

@@ -1,5 +1,10 @@
 //! Hostile peers on a raw socket: each costs itself its connection, and nobody else anything.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests are tests too; clippy counts only functions marked as such"
+)]
+
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};

@@ -1,5 +1,10 @@
 //! Many users at once: each gets his own files back, and sees nobody else's.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests are tests too; clippy counts only functions marked as such"
+)]
+
 use ferry_tests::{Server, noise};
 
 /// Users at once.

@@ -1,5 +1,10 @@
 //! Transfers that were cut off: taken up where they stopped, and never onto other bytes.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests are tests too; clippy counts only functions marked as such"
+)]
+
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Instant;
@@ -142,4 +147,28 @@ fn a_download_goes_on_where_it_was_cut_but_not_onto_another_version() {
         .json();
     assert_eq!(events[0]["code"], 1001);
     assert_eq!(std::fs::read(server.local().join("back.bin")).unwrap(), newer);
+}
+
+#[test]
+fn a_stream_that_was_cut_off_does_not_block_its_name() {
+    use std::io::Write as _;
+    let (server, bytes) = with_alice();
+    let mut client = server.client("alice", &["-q"]);
+    let mut client = client
+        .args(["upload", "-", "--as", "stream"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = client.stdin.take().unwrap();
+    input.write_all(&bytes[..4 << 20]).unwrap();
+    cut(client, || {
+        let partials = server.ferry_json("alice", &["partials"]).expect(0).json();
+        partials
+            .first()
+            .is_some_and(|partial| partial["received"].as_u64().unwrap() >= CUT)
+    });
+    let mut again = server.client("alice", &["-q"]);
+    ferry_tests::run_with_input(again.args(["upload", "-", "--as", "stream"]), b"hello").expect(0);
+    assert_eq!(std::fs::read(server.data().join("homes/alice/stream")).unwrap(), b"hello");
+    assert_eq!(server.ferry_json("alice", &["quota"]).expect(0).json()[0]["reserved"], 0);
 }

@@ -218,3 +218,62 @@ fn contents_go_to_standard_output_when_asked() {
     assert_eq!(stage.end().as_bytes(), CONTENTS);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
+
+#[test]
+fn small_files_of_a_folder_are_all_asked_for_before_the_first_comes() {
+    const FILES: usize = 20;
+    let folder = tempfile::tempdir().unwrap();
+    let names: Vec<String> = (0..FILES).map(|number| number.to_string()).collect();
+    let mut stage = Stage::new(folder.path(), move |peer| {
+        let (id, _) = peer.request();
+        let entries: Vec<(&[u8], &str)> = names.iter().map(|name| (name.as_bytes(), "file")).collect();
+        manifest(peer, id, &entries);
+        let ids: Vec<u32> = names.iter().map(|_| peer.request().0).collect();
+        for id in ids {
+            peer.say(&Begin {
+                id,
+                size: Some(CONTENTS.len() as u64),
+                modified: Some(1_500_000_000),
+                ..Begin::new(Start::BEGINNING)
+            });
+            peer.data(id, &CONTENTS[..5]);
+            peer.data(id, &CONTENTS[5..]);
+            peer.end(id, CONTENTS);
+        }
+    });
+    stage.run("pull -d dir").unwrap();
+    assert_eq!(stage.end().matches("\"verified\":true").count(), FILES);
+    for number in 0..FILES {
+        let path = folder.path().join("dir").join(number.to_string());
+        assert_eq!(fs::read(&path).unwrap(), CONTENTS);
+        let modified = fs::metadata(&path).unwrap().modified().unwrap();
+        assert_eq!(modified, std::time::UNIX_EPOCH + Duration::from_millis(1500));
+    }
+    assert_eq!(fs::read_dir(folder.path().join("dir")).unwrap().count(), FILES);
+}
+
+#[test]
+fn a_small_file_with_more_than_was_announced_or_another_digest_leaves_nothing() {
+    for (contents, sent) in [
+        (&b"short"[..], CONTENTS),
+        (CONTENTS, b"other bytes of another length of this"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut stage = Stage::new(folder.path(), move |peer| {
+            let (id, _) = peer.request();
+            manifest(peer, id, &[(b"f", "file")]);
+            let (id, _) = peer.request();
+            peer.say(&Begin {
+                id,
+                size: Some(contents.len() as u64),
+                ..Begin::new(Start::BEGINNING)
+            });
+            peer.data(id, sent);
+            peer.end(id, contents);
+            while peer.next().is_some() {}
+        });
+        assert_eq!(stage.run("pull -d dir").unwrap_err().exit.code(), 11);
+        assert!(stage.end().contains("\"kind\":\"digest_mismatch\""));
+        assert_eq!(fs::read_dir(folder.path().join("dir")).unwrap().count(), 0);
+    }
+}

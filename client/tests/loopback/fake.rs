@@ -5,9 +5,11 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use ferry_client::connection::Deadlines;
 use ferry_client::exit::Failure;
+use ferry_client::link::Patience;
 use ferry_client::login::Credentials;
 use ferry_client::options::Target;
 use ferry_client::render::Output;
@@ -304,11 +306,16 @@ impl Stage {
         let output = Output::to(Box::new(out.clone()), Box::new(Sink::default()), true);
         let mut session = Session::new(target, who, output, Settings::default());
         session.local = folder.to_owned();
+        session.link.patience = Patience {
+            first: Duration::from_millis(2),
+            most: Duration::from_millis(8),
+            total: Duration::from_millis(100),
+        };
         Self { session, out, server }
     }
 
     pub(crate) fn deadlines(mut self, deadlines: Deadlines) -> Self {
-        self.session.set_deadlines(deadlines);
+        self.session.link.deadlines = deadlines;
         self
     }
 
@@ -318,7 +325,7 @@ impl Stage {
         rt::block_on(run::run(&mut self.session, &words, From::Line))
     }
 
-    pub(crate) fn end(mut self) -> String {
+    pub(crate) fn end(self) -> String {
         rt::block_on(self.session.close());
         drop(self.session);
         self.server.join().expect("the server saw what it expected");

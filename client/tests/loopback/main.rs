@@ -5,6 +5,7 @@
 mod connection;
 mod download;
 mod fake;
+mod retry;
 mod upload;
 
 use std::fs;

@@ -224,6 +224,8 @@ fn several_files_are_sent_side_by_side_and_told_in_their_order() {
     let out = stage.end();
     let told: Vec<serde_json::Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let ends: Vec<_> = told.iter().filter(|event| event["event"] != "open").collect();
+    let (summary, ends) = ends.split_last().unwrap();
+    assert_eq!((&summary["files"], &summary["failed"]), (&3.into(), &1.into()));
     let of = |at: usize| (ends[at]["event"].as_str().unwrap(), ends[at]["size"].as_u64());
     assert_eq!(
         [of(0), of(1), of(2), of(3)],
@@ -249,4 +251,109 @@ fn two_files_of_one_name_are_sent_one_after_the_other() {
     });
     stage.run("push x/f y/f there/").unwrap();
     stage.end();
+}
+
+#[test]
+fn small_files_of_a_folder_are_all_under_way_before_the_first_is_answered() {
+    const FILES: usize = 20;
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("t")).unwrap();
+    for number in 0..FILES {
+        fs::write(folder.path().join(format!("t/{number}")), CONTENTS).unwrap();
+    }
+    let mut stage = Stage::new(folder.path(), |peer| {
+        let (id, _) = peer.request();
+        peer.made(id, "/t");
+        let mut ends = Vec::new();
+        for _ in 0..FILES {
+            let (id, offer) = peer.request();
+            assert!(offer.eager);
+            let (contents, end) = peer.body();
+            assert_eq!((contents.as_slice(), end.id), (CONTENTS, id));
+            ends.push(end);
+        }
+        for end in ends {
+            peer.begin(end.id, Start::BEGINNING);
+            peer.stored(end.id, &end);
+        }
+    });
+    stage.run("push -d t").unwrap();
+    assert_eq!(stage.end().matches("\"verified\":true").count(), FILES);
+}
+
+#[test]
+fn a_small_file_that_is_there_already_or_refused_is_no_surprise() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("t")).unwrap();
+    for name in ["a", "b"] {
+        fs::write(folder.path().join("t").join(name), CONTENTS).unwrap();
+    }
+    let mut stage = Stage::new(folder.path(), |peer| {
+        let (id, _) = peer.request();
+        peer.made(id, "/t");
+        for refused in [false, true] {
+            let (id, _) = peer.request();
+            if refused {
+                let error = ferry_core::Error::new(ErrorKind::OverQuota, "full");
+                peer.say(&ferry_core::wire::message::Fail::new(id, &error));
+            } else {
+                peer.made(id, "/t/a");
+            }
+            let _ = peer.body();
+        }
+    });
+    assert_eq!(stage.run("push -d t").unwrap_err().exit.code(), 11);
+    let out = stage.end();
+    let summary: serde_json::Value = serde_json::from_str(out.lines().last().unwrap()).unwrap();
+    let count = |name: &str| summary[name].as_u64().unwrap();
+    assert_eq!(summary["event"], "summary");
+    assert_eq!(
+        (count("files"), count("sent"), count("skipped"), count("failed")),
+        (1, 0, 1, 1),
+        "{out}"
+    );
+    assert!(
+        out.contains("\"kind\":\"over_quota\"") && !out.contains("\"event\":\"done\""),
+        "{out}"
+    );
+}
+
+#[test]
+fn a_file_that_is_not_small_waits_for_the_servers_word() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("t")).unwrap();
+    fs::write(folder.path().join("t/a"), vec![7; 64 * 1024 + 1]).unwrap();
+    let mut stage = Stage::new(folder.path(), |peer| {
+        let (id, _) = peer.request();
+        peer.made(id, "/t");
+        let (id, offer) = peer.request();
+        assert!(!offer.eager);
+        peer.begin(id, Start::BEGINNING);
+        let (_, end) = peer.body();
+        peer.stored(id, &end);
+    });
+    stage.run("push -d t").unwrap();
+    stage.end();
+}
+
+#[test]
+fn a_file_that_was_sent_before_is_announced_by_its_digest() {
+    let folder = folder_with("f", CONTENTS);
+    let cache = tempfile::tempdir().unwrap();
+    let old = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    let file = fs::File::options().write(true).open(folder.path().join("f")).unwrap();
+    file.set_modified(old).unwrap();
+    for is_known in [false, true] {
+        let mut stage = Stage::new(folder.path(), move |peer| {
+            let (id, offer) = peer.request();
+            assert_eq!(offer.expected, is_known.then(|| Algorithm::Md5.digest(CONTENTS)));
+            peer.begin(id, Start::BEGINNING);
+            let (_, end) = peer.body();
+            peer.stored(id, &end);
+        });
+        let digests = ferry_client::digests::Digests::at(cache.path().join("digests"));
+        stage.session.digests = std::sync::Arc::new(digests);
+        stage.run("push f").unwrap();
+        stage.end();
+    }
 }

@@ -24,6 +24,8 @@ pub(crate) struct Books {
     /// Limit, used and reserved bytes.
     pub(crate) usage: Usage,
     partials: HashMap<String, Tracked>,
+    /// How many threads wait for a writer.
+    pub(crate) waiting: usize,
 }
 
 /// An unfinished upload.
@@ -69,13 +71,7 @@ impl Tracked {
     }
 
     fn held(&self) -> u64 {
-        self.slot.held.load(Ordering::Acquire)
-    }
-
-    /// How many bytes there are to go on with.
-    fn received(&self) -> u64 {
-        let first = self.first.as_ref().map_or(0, |chunk| chunk.len() as u64);
-        self.held().saturating_add(first)
+        self.slot.held()
     }
 
     fn expires(&self) -> i64 {
@@ -83,14 +79,24 @@ impl Tracked {
     }
 
     fn is_for(&self, request: &UploadRequest) -> bool {
-        self.size == request.size && self.path == request.path
+        self.is_as_large(request) && self.path == request.path
+    }
+
+    /// Of the same declared size. A stream cannot be read again from the middle, so nobody goes on with one.
+    fn is_as_large(&self, request: &UploadRequest) -> bool {
+        self.size.is_some() && self.size == request.size
+    }
+
+    /// Whether it is left from an earlier try to upload `path`.
+    fn is_stale(&self, path: &HomePath) -> bool {
+        !self.is_owned && self.writers == 0 && self.path == *path
     }
 
     /// Whether it holds, or is about to hold, bytes of the file that the client means, whatever that was called. One that is being written right now
     /// is left alone: two copies of one file can be on their way to two places.
     fn is_of(&self, request: &UploadRequest) -> bool {
-        let same = request.expected.is_some() && self.expected == request.expected && self.size == request.size;
-        same && !request.fresh && !self.is_owned && (self.received() > 0 || self.writers > 0)
+        let same = request.expected.is_some() && self.expected == request.expected && self.is_as_large(request);
+        same && !request.fresh && !self.is_owned && (self.held() > 0 || self.writers > 0)
     }
 }
 
@@ -100,18 +106,19 @@ pub(crate) fn lease_lost(path: &HomePath) -> Error {
 }
 
 impl Books {
-    /// Takes in what an earlier run of the server left. What it holds counts as reserved, whatever the limit.
+    /// Takes in what an earlier run of the server left. Its size counts as reserved, whatever the limit.
     pub(crate) fn adopt(&mut self, mut tracked: Tracked) {
         tracked.reserved = tracked.size.unwrap_or_else(|| tracked.held());
         self.usage.reserved = self.usage.reserved.saturating_add(tracked.reserved);
         self.partials.insert(tracked.slot.id.clone(), tracked);
     }
 
-    /// Reserves the declared size and starts an upload.
+    /// Reserves the declared size and starts an upload. When there is no room, what is left from earlier tries to upload the
+    /// same path makes it, if that is enough; the bytes of those are the caller's to throw away.
     ///
     /// # Errors
     /// `over_quota`; `busy` when there are too many unfinished ones.
-    pub(crate) fn start(&mut self, slot: Arc<Slot>, request: &UploadRequest) -> Result<()> {
+    pub(crate) fn start(&mut self, slot: Arc<Slot>, request: &UploadRequest) -> Result<Vec<Arc<Slot>>> {
         if self.partials.len() >= PARTIALS_MAX {
             let text = format!("{}: {PARTIALS_MAX} uploads are unfinished already", request.path);
             return Err(Error::new(ErrorKind::Busy, text)
@@ -119,11 +126,25 @@ impl Books {
                 .hint("finish some of them, or remove them with `partials rm`"));
         }
         let size = request.size.unwrap_or(0);
-        self.usage.reserve(&request.path, size)?;
+        let replaced = self.make_room(&request.path, size)?;
         let mut tracked = Tracked::new(slot, request.path.clone(), request.size, request.expected);
         (tracked.reserved, tracked.is_owned) = (size, true);
         self.partials.insert(tracked.slot.id.clone(), tracked);
-        Ok(())
+        Ok(replaced)
+    }
+
+    /// Reserves `size` bytes, with the room of what is stale where that is needed and enough.
+    fn make_room(&mut self, path: &HomePath, size: u64) -> Result<Vec<Arc<Slot>>> {
+        let Err(refused) = self.usage.reserve(path, size) else {
+            return Ok(Vec::new());
+        };
+        let stale = self.partials.values().filter(|tracked| tracked.is_stale(path));
+        let mut without = self.usage;
+        stale.for_each(|tracked| without.release(tracked.reserved));
+        without.reserve(path, size).map_err(|_| refused)?;
+        let replaced = self.remove_where(|tracked| tracked.is_stale(path));
+        self.usage.reserve(path, size)?;
+        Ok(replaced)
     }
 
     /// The unfinished upload that `request` goes on with.
@@ -135,14 +156,15 @@ impl Books {
             .map(|tracked| tracked.slot.clone())
     }
 
-    /// Hands an unfinished upload to a new owner; gives the number of his lease, and what the older one left unwritten.
-    pub(crate) fn take_over(&mut self, id: &str, request: &UploadRequest) -> Option<(u64, Option<Chunk>)> {
+    /// Hands an unfinished upload to a new owner; gives the number of his lease, the digest that is expected, and
+    /// what the older one left unwritten.
+    pub(crate) fn take_over(&mut self, id: &str, request: &UploadRequest) -> Option<(u64, Option<Digest>, Option<Chunk>)> {
         let tracked = self.partials.get_mut(id)?;
         tracked.path = request.path.clone();
         tracked.expected = request.expected.or(tracked.expected);
         tracked.lease += 1;
         (tracked.is_owned, tracked.writers, tracked.accepted) = (true, 0, 0);
-        Some((tracked.lease, tracked.first.take()))
+        Some((tracked.lease, tracked.expected, tracked.first.take()))
     }
 
     /// An unfinished upload, to whoever has its lease.
@@ -225,18 +247,19 @@ impl Books {
         ids.iter().filter_map(|id| self.remove(id)).collect()
     }
 
-    /// The unfinished uploads that a later one can go on with, by path.
+    /// The unfinished uploads that a later one can go on with, also after a crash, by path. One whose first bytes are still
+    /// in memory is not among them.
     pub(crate) fn list(&self) -> Vec<Partial> {
-        let with_bytes = self.partials.values().filter(|tracked| tracked.received() > 0);
-        let mut list: Vec<Partial> = with_bytes
-            .map(|tracked| Partial {
-                id: tracked.slot.id.clone(),
-                path: tracked.path.clone(),
-                size: tracked.size,
-                received: tracked.received(),
-                expires: tracked.expires(),
-            })
-            .collect();
+        let describe = |tracked: &Tracked, received| Partial {
+            id: tracked.slot.id.clone(),
+            path: tracked.path.clone(),
+            size: tracked.size,
+            received,
+            expires: tracked.expires(),
+        };
+        let all = self.partials.values().map(|tracked| (tracked, tracked.slot.safe()));
+        let with_bytes = all.filter(|(_, received)| *received > 0);
+        let mut list: Vec<Partial> = with_bytes.map(|(tracked, received)| describe(tracked, received)).collect();
         list.sort_by(|a, b| (&a.path, &a.id).cmp(&(&b.path, &b.id)));
         list
     }

@@ -19,7 +19,10 @@ const CLAIM_TRIES: usize = 64;
 
 /// Opens an upload; see [`Home::upload`](ferry_core::store::Home::upload).
 pub(crate) fn open_upload(inner: &Arc<Inner>, request: UploadRequest) -> Result<Box<dyn Upload>> {
-    check_target(inner, &request)?;
+    if request.fresh {
+        // What cannot be uploaded throws nothing away.
+        check_target(inner, &request)?;
+    }
     let expired = lock(&inner.books).remove_expired(now());
     inner.discard(expired);
     for _ in 0..CLAIM_TRIES {
@@ -71,7 +74,7 @@ fn take_over(inner: &Arc<Inner>, slot: &Arc<Slot>, request: &UploadRequest) -> R
     if lane.is_gone {
         return Ok(None);
     }
-    let Some((lease, first)) = lock(&inner.books).take_over(&slot.id, request) else {
+    let Some((lease, expected, first)) = lock(&inner.books).take_over(&slot.id, request) else {
         return Ok(None);
     };
     // From here on the earlier owner cannot write any more.
@@ -80,8 +83,11 @@ fn take_over(inner: &Arc<Inner>, slot: &Arc<Slot>, request: &UploadRequest) -> R
         // A failure leaves what was there before: as if these bytes had not come.
         let _ = inner.staging.append(slot, &mut lane, &chunk);
     }
+    // The new owner is told how much is held: that much must outlive a crash, under his name.
+    inner.keep(slot, &mut lane, (&request.path, request.size, expected));
     drop(lane);
     let mut writer = writer(inner, slot, lease, (request, target.is_some()));
+    writer.request.expected = expected;
     let start = writer.resume();
     // Also when the bytes cannot be read: dropping the upload gives the lease back.
     let upload = LocalUpload::new(writer, *start.as_ref().unwrap_or(&Start::BEGINNING));
@@ -96,8 +102,9 @@ fn begin(inner: &Arc<Inner>, request: &UploadRequest, replaces: bool) -> Result<
     if books.find(request).is_some() {
         return Ok(None);
     }
-    books.start(slot.clone(), request)?;
+    let replaced = books.start(slot.clone(), request)?;
     drop(books);
+    inner.discard(replaced);
     let writer = writer(inner, &slot, 0, (request, replaces));
     Ok(Some(Box::new(LocalUpload::new(writer, Start::BEGINNING))))
 }

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use ferry_core::store::{Check, Entry, Home, Listing, Partial, ReadRequest, Source, Upload, UploadRequest, Usage};
 use ferry_core::verb::BoxFuture;
 use ferry_core::{Digest, Error, HomePath, Result, rt};
-use rustix::fs::{AtFlags, Mode, RenameFlags, fsync, mkdirat, renameat_with, unlinkat};
+use rustix::fs::{AtFlags, Mode, RenameFlags, mkdirat, renameat_with, unlinkat};
 
 use crate::books::Books;
+use crate::flush::Flushes;
 use crate::jail::{Jail, Place, counted, entry, failed};
 use crate::ledger::{Ledger, recount};
 use crate::listing::LocalListing;
@@ -31,6 +32,8 @@ pub(crate) struct Inner {
     /// Held during every change of the tree, so that what is replaced or removed is what was counted.
     pub(crate) ledger: Mutex<Ledger>,
     pub(crate) books: Mutex<Books>,
+    /// Folders that are being flushed.
+    pub(crate) flushes: Flushes,
     /// Told when a writer has written something or ended.
     pub(crate) progress: Condvar,
 }
@@ -39,7 +42,7 @@ impl Inner {
     /// Flushes a folder, where durability asks for it.
     pub(crate) fn sync_folder(&self, path: &HomePath, place: &Place) -> Result<()> {
         match self.durability {
-            Durability::Strict => fsync(&place.folder).map_err(|errno| failed(path, errno)),
+            Durability::Strict => self.flushes.folder(&place.folder).map_err(|errno| failed(path, errno)),
             Durability::Relaxed => Ok(()),
         }
     }
@@ -63,7 +66,8 @@ impl Inner {
         }
         unlinkat(&place.folder, place.name.as_slice(), AtFlags::empty()).map_err(|errno| failed(path, errno))?;
         lock(&self.books).usage.remove(size);
-        Ok(())
+        drop(ledger);
+        self.sync_folder(path, &place)
     }
 
     fn remove_dir(&self, path: &HomePath) -> Result<()> {
@@ -71,7 +75,8 @@ impl Inner {
             return Err(root_stays(path));
         }
         let place = self.jail.place(path)?;
-        unlinkat(&place.folder, place.name.as_slice(), AtFlags::REMOVEDIR).map_err(|errno| failed(path, errno))
+        unlinkat(&place.folder, place.name.as_slice(), AtFlags::REMOVEDIR).map_err(|errno| failed(path, errno))?;
+        self.sync_folder(path, &place)
     }
 
     fn rename(&self, from: &HomePath, to: &HomePath, no_clobber: bool) -> Result<()> {
@@ -143,19 +148,25 @@ impl Inner {
             if left.is_zero() {
                 return;
             }
+            books.waiting += 1;
             let woken = self.progress.wait_timeout(books, left);
             books = woken.unwrap_or_else(PoisonError::into_inner).0;
+            books.waiting -= 1;
         }
     }
 
-    /// Leaves an upload so that it can be taken up again; one that holds nothing leaves nothing.
+    /// Leaves an upload so that it can be taken up again; one that holds nothing, or cannot be described, leaves nothing.
     pub(crate) fn keep(&self, slot: &Slot, lane: &mut Lane, meta: (&HomePath, Option<u64>, Option<Digest>)) {
         slot.touched.store(now(), Ordering::Release);
         if slot.held() == 0 {
             self.staging.remove_empty(slot, lane);
         } else {
-            // Without a description it does not outlive a restart; until then it can be taken up.
+            // A failure shows in what is safe.
             let _ = self.staging.record(slot, lane, meta);
+            if slot.safe() == 0 {
+                // What would not outlive a crash is not kept: it must not be told to anybody.
+                self.staging.empty(slot, lane);
+            }
         }
     }
 
@@ -166,7 +177,14 @@ impl Inner {
             tracked.writers = tracked.writers.saturating_sub(1);
         }
         books.tidy(id);
-        self.progress.notify_all();
+        self.tell(&books);
+    }
+
+    /// Wakes whoever waits for a writer. Without one there is nothing to do, least of all a system call.
+    pub(crate) fn tell(&self, books: &Books) {
+        if books.waiting > 0 {
+            self.progress.notify_all();
+        }
     }
 
     /// Throws bytes away that the books have forgotten.

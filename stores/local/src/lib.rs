@@ -5,10 +5,15 @@
 //! - `staging/USER`: bytes of unfinished uploads, outside every home but on the same file system;
 //! - `ledger/USER`: what the home uses, there only while it is right.
 //!
+//! Two more decisions. A stream of unknown size cannot be gone on with, so it is thrown away when it breaks off. What is left of
+//! an earlier try keeps its reservation also when another size is uploaded to the same path; only where the quota has no room
+//! for that otherwise, and would have with it, it is thrown away.
+//!
 //! One process at a time may have a data folder open.
 
 mod books;
 mod claim;
+mod flush;
 mod home;
 mod jail;
 mod ledger;
@@ -35,6 +40,7 @@ use rustix::fs::{Mode, OFlags, fsync, mkdirat, open};
 use rustix::io::Errno;
 
 use crate::books::Books;
+use crate::flush::Flushes;
 use crate::home::{Inner, LocalHome};
 use crate::jail::{Jail, open_beneath, open_folder};
 use crate::ledger::Ledger;
@@ -197,6 +203,7 @@ fn open_home(folders: &Folders, options: Options, user: &str) -> Result<LocalHom
         durability: options.durability,
         ledger: Mutex::new(ledger),
         books: Mutex::new(books),
+        flushes: Flushes::default(),
         progress: Condvar::new(),
     })))
 }

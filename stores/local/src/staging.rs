@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt as _;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use ferry_core::{Digest, HomePath, RemotePath};
@@ -33,6 +33,8 @@ pub(crate) struct Slot {
     pub(crate) id: String,
     /// How many bytes are written. Changes only under the lane's lock.
     pub(crate) held: AtomicU64,
+    /// Whether they are described too, so that they outlive a crash of the server. Changes only under the lane's lock.
+    is_described: AtomicBool,
     /// Last sign of life, in nanoseconds since 1970-01-01 UTC.
     pub(crate) touched: AtomicI64,
     /// Held while bytes are written, and while they are published.
@@ -68,6 +70,7 @@ impl Slot {
         Self {
             id,
             held: AtomicU64::new(held),
+            is_described: AtomicBool::new(false),
             touched: AtomicI64::new(touched),
             lane: Mutex::default(),
         }
@@ -77,13 +80,19 @@ impl Slot {
     pub(crate) fn held(&self) -> u64 {
         self.held.load(Ordering::Acquire)
     }
+
+    /// How many bytes outlive a crash of the server: nobody is told of more.
+    pub(crate) fn safe(&self) -> u64 {
+        let is_described = self.is_described.load(Ordering::Acquire);
+        if is_described { self.held() } else { 0 }
+    }
 }
 
 /// The description of an unfinished upload.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Meta {
     path: RemotePath,
-    size: Option<u64>,
+    size: u64,
     expected: Option<Digest>,
 }
 
@@ -133,13 +142,17 @@ impl Staging {
         Ok(())
     }
 
-    /// Writes the slot's description where it is not written yet, so that the upload can be found again after a restart.
+    /// Writes the slot's description where it is not written yet, so that the upload can be found again after a restart. A
+    /// stream has none: nobody can go on with it.
     pub(crate) fn record(
         &self,
         slot: &Slot,
         lane: &mut Lane,
         (path, size, expected): (&HomePath, Option<u64>, Option<Digest>),
     ) -> std::io::Result<()> {
+        let Some(size) = size else {
+            return Ok(());
+        };
         let meta = Meta {
             path: path.into(),
             size,
@@ -154,6 +167,7 @@ impl Staging {
         File::from(open_beneath(&self.folder, draft.as_bytes(), flags, PRIVATE)?).write_all(&bytes)?;
         renameat(&self.folder, draft.as_str(), &self.folder, meta_name(&slot.id).as_str())?;
         lane.recorded = Some(meta);
+        slot.is_described.store(true, Ordering::Release);
         Ok(())
     }
 
@@ -164,15 +178,21 @@ impl Staging {
 
     /// Removes the slot's description: the file itself was published.
     pub(crate) fn forget(&self, slot: &Slot, lane: &mut Lane) {
+        slot.is_described.store(false, Ordering::Release);
         if lane.recorded.take().is_some() {
             // What stays behind describes nothing, and is removed when the home is next opened.
             let _ = self.unlink(&meta_name(&slot.id));
         }
     }
 
-    /// Throws the slot's bytes away.
+    /// Throws the slot's bytes away for good.
     pub(crate) fn discard(&self, slot: &Slot, lane: &mut Lane) {
         lane.is_gone = true;
+        self.empty(slot, lane);
+    }
+
+    /// Throws the slot's bytes away.
+    pub(crate) fn empty(&self, slot: &Slot, lane: &mut Lane) {
         self.forget(slot, lane);
         if slot.held.swap(0, Ordering::AcqRel) > 0 || lane.file.is_some() {
             lane.file = None;
@@ -238,13 +258,14 @@ impl Staging {
         let meta: Meta = rmp_serde::from_slice(&bytes).ok()?;
         let path = meta.path.resolve(&HomePath::root()).ok()?;
         let (held, touched) = (counted(&stat), changed(&stat));
-        let is_whole = kind(&stat) == ferry_core::store::EntryKind::File && held > 0 && meta.size.is_none_or(|size| held <= size);
+        let is_whole = kind(&stat) == ferry_core::store::EntryKind::File && (1..=meta.size).contains(&held);
         if !is_whole || touched.saturating_add(PARTIAL_LIFE_NS) <= now {
             return None;
         }
         let slot = Slot::found(id.to_owned(), held, touched);
-        let (size, expected) = (meta.size, meta.expected);
+        let (size, expected) = (Some(meta.size), meta.expected);
         crate::lock(&slot.lane).recorded = Some(meta);
+        slot.is_described.store(true, Ordering::Release);
         Some(Tracked::new(Arc::new(slot), path, size, expected))
     }
 }

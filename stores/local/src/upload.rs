@@ -137,7 +137,10 @@ impl LocalUpload {
 
 impl Upload for LocalUpload {
     fn id(&self) -> &str {
-        &self.slot.id
+        match self.size {
+            Some(_) => &self.slot.id,
+            None => "",
+        }
     }
 
     fn start(&self) -> Start {
@@ -205,6 +208,17 @@ impl Upload for LocalUpload {
 impl Drop for LocalUpload {
     fn drop(&mut self) {
         let mut books = lock(&self.inner.books);
+        if books.owned(&self.slot.id, self.lease).is_none() {
+            return;
+        }
+        if self.size.is_none() {
+            // Nobody can go on with a stream. Whoever still writes finds it gone.
+            let slot = books.remove(&self.slot.id);
+            drop(books);
+            let inner = self.inner.clone();
+            drop(rt::spawn(rt::unblock(move || inner.discard(slot))));
+            return;
+        }
         let Some(tracked) = books.owned(&self.slot.id, self.lease) else {
             return;
         };

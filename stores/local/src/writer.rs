@@ -117,9 +117,7 @@ impl Writer {
         written.map_err(|error| self.io_failed(error))?;
         drop(lane);
         self.slot.touched.store(now(), Ordering::Release);
-        // The lock makes sure that whoever is about to wait for it hears of it.
-        drop(lock(&self.inner.books));
-        self.inner.progress.notify_all();
+        self.inner.tell(&lock(&self.inner.books));
         self.hasher.update(chunk);
         Ok(())
     }

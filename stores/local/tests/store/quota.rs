@@ -76,6 +76,39 @@ fn an_aborted_upload_stays_reserved_until_it_is_removed() {
 }
 
 #[test]
+fn what_is_left_of_another_size_is_kept_unless_its_room_is_needed_and_enough() {
+    let bed = Bed::new(Some(100));
+    let break_off = |at: &str, size| {
+        let mut upload = bed.open(request(at, size)).unwrap();
+        rt::block_on(write(&mut *upload, b"first bytes")).unwrap();
+        drop(upload);
+        rt::block_on(bed.home.partials()).unwrap().len()
+    };
+    assert_eq!((break_off("/f", 30), break_off("/other", 20)), (1, 2));
+    // There is room for both.
+    assert_eq!(break_off("/f", 40), 3);
+    // Not even without the older ones there is room for this one: they stay.
+    assert_eq!(bed.open(request("/f", 81)).err().unwrap().kind, ErrorKind::OverQuota);
+    assert_eq!(bed.books(), (0, 90));
+    // Somebody else's path makes no room.
+    assert_eq!(bed.open(request("/g", 11)).err().unwrap().kind, ErrorKind::OverQuota);
+    bed.put("/f", &[1; 80]).unwrap();
+    assert_eq!(bed.books(), (80, 20));
+    assert_eq!(rt::block_on(bed.home.partials()).unwrap()[0].path, path("/other"));
+    assert_eq!(bed.staged().len(), 2);
+}
+
+#[test]
+fn an_upload_under_way_makes_no_room_for_another_one() {
+    let bed = Bed::new(Some(100));
+    let mut upload = bed.open(request("/f", 60)).unwrap();
+    assert_eq!(bed.open(request("/f", 50)).err().unwrap().kind, ErrorKind::OverQuota);
+    rt::block_on(write(&mut *upload, &[1; 60])).unwrap();
+    rt::block_on(upload.commit(md5(&[1; 60]))).unwrap();
+    assert_eq!(bed.books(), (60, 0));
+}
+
+#[test]
 fn a_stream_reserves_as_it_goes() {
     let limit = 3_000_000;
     let bed = Bed::new(Some(limit));

@@ -1,7 +1,7 @@
 //! What outlives the server: ledger and unfinished uploads.
 
-use ferry_core::store::{CODE_RESUME, Store as _, UploadRequest};
-use ferry_core::{Algorithm, rt};
+use ferry_core::store::{CODE_RESUME, Partial, Store as _, UploadRequest};
+use ferry_core::{Algorithm, Chunk, rt};
 use ferry_store_local::{LocalStore, Options};
 
 use crate::{Bed, LARGE, bytes, md5, path, request, write};
@@ -80,21 +80,18 @@ fn folders_below_folders_are_counted() {
 fn unfinished_uploads_and_their_reservations_outlive_the_server() {
     let bed = Bed::new(None);
     let content = bytes(LARGE);
-    for (at, size) in [("/declared", Some(LARGE as u64)), ("/stream", None)] {
-        let wanted = UploadRequest { size, ..request(at, 0) };
-        let mut upload = bed.open(wanted).unwrap();
-        rt::block_on(write(&mut *upload, &content[..LARGE / 2])).unwrap();
-    }
+    let mut upload = bed.open(request("/declared", LARGE)).unwrap();
+    rt::block_on(write(&mut *upload, &content[..LARGE / 2])).unwrap();
+    drop(upload);
     let before = rt::block_on(bed.home.partials()).unwrap();
     let bed = bed.restart(false);
     let after = rt::block_on(bed.home.partials()).unwrap();
-    assert_eq!(before.len(), 2);
+    assert_eq!((before.len(), after.len()), (1, 1));
     for (before, after) in before.iter().zip(&after) {
         assert_eq!((&before.id, &before.path), (&after.id, &after.path));
         assert_eq!((before.size, before.received), (after.size, after.received));
     }
-    // A stream's is what it holds, for more was never promised.
-    assert_eq!(bed.books(), (0, (LARGE + LARGE / 2) as u64));
+    assert_eq!(bed.books(), (0, LARGE as u64));
     let mut upload = bed.open(request("/declared", LARGE)).unwrap();
     assert_eq!((upload.start().code, upload.start().offset), (CODE_RESUME, LARGE as u64 / 2));
     assert_eq!(upload.start().prefix, Some(Algorithm::Blake3.digest(&content[..LARGE / 2])));
@@ -102,8 +99,24 @@ fn unfinished_uploads_and_their_reservations_outlive_the_server() {
         write(&mut *upload, &content[LARGE / 2..]).await.unwrap();
         upload.commit(md5(&content)).await.unwrap();
     });
-    assert_eq!(bed.books(), (LARGE as u64, LARGE as u64 / 2));
+    assert_eq!(bed.books(), (LARGE as u64, 0));
     assert_eq!(std::fs::read(bed.real("declared")).unwrap(), content);
+}
+
+#[test]
+fn of_a_stream_under_way_a_crash_leaves_nothing() {
+    let bed = Bed::new(None);
+    let stream = UploadRequest {
+        size: None,
+        ..request("/f", 0)
+    };
+    let mut upload = bed.open(stream).unwrap();
+    rt::block_on(write(&mut *upload, &bytes(LARGE))).unwrap();
+    assert!(rt::block_on(bed.home.partials()).unwrap().is_empty());
+    let next = LocalStore::open(bed.folder.path(), Options::default()).unwrap();
+    let home = rt::block_on(next.home("alice", None)).unwrap();
+    assert_eq!(rt::block_on(home.usage()).unwrap().reserved, 0);
+    assert!(rt::block_on(home.partials()).unwrap().is_empty());
 }
 
 #[test]
@@ -157,4 +170,40 @@ fn rubbish_in_the_staging_folder_is_removed() {
     let bed = bed.restart(false);
     assert!(bed.staged().is_empty());
     assert_eq!(bed.books(), (0, 0));
+}
+
+/// What a server finds that starts now, while the present one is still at work: as after a crash.
+fn after_a_crash(bed: &Bed) -> Vec<Partial> {
+    let next = LocalStore::open(bed.folder.path(), Options::default()).unwrap();
+    rt::block_on(async { next.home("alice", None).await.unwrap().partials().await.unwrap() })
+}
+
+#[test]
+fn nobody_is_told_of_bytes_that_a_crash_would_lose() {
+    for chunks in [1, 2, 3] {
+        let bed = Bed::new(None);
+        let mut upload = bed.open(request("/f", LARGE)).unwrap();
+        for chunk in 0..chunks {
+            rt::block_on(upload.write(Chunk::from(&[chunk; 1000][..]))).unwrap();
+        }
+        // Once while it is under way, and once when it was dropped.
+        let told = rt::block_on(bed.home.partials()).unwrap();
+        let received = |partials: &[Partial]| partials.iter().map(|partial| partial.received).sum::<u64>();
+        let kept = after_a_crash(&bed);
+        assert_eq!(received(&kept), received(&told), "after {chunks} chunks");
+        drop(upload);
+        let told = rt::block_on(bed.home.partials()).unwrap();
+        let expected = u64::from(chunks) * 1000;
+        assert_eq!((received(&told), received(&after_a_crash(&bed))), (expected, expected));
+    }
+}
+
+#[test]
+fn the_offset_that_a_takeover_is_told_outlives_a_crash() {
+    let bed = Bed::new(None);
+    let mut older = bed.open(request("/f", LARGE)).unwrap();
+    rt::block_on(older.write(Chunk::from(&[0; 1000][..]))).unwrap();
+    let newer = bed.open(request("/f", LARGE)).unwrap();
+    assert_eq!(newer.start().offset, 1000);
+    assert_eq!(after_a_crash(&bed)[0].received, 1000);
 }

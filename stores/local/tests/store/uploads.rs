@@ -94,6 +94,26 @@ fn an_upload_without_a_byte_leaves_nothing() {
 }
 
 #[test]
+fn a_stream_that_broke_off_is_gone_and_its_name_is_free() {
+    let bed = Bed::new(Some(2 * LARGE as u64));
+    let stream = |at| UploadRequest {
+        size: None,
+        ..request(at, 0)
+    };
+    for held in [0, 1000, LARGE] {
+        let mut upload = bed.open(stream("/f")).unwrap();
+        assert_eq!(upload.id(), "", "there is nothing to go on with later");
+        rt::block_on(write(&mut *upload, &bytes(held))).unwrap();
+        drop(upload);
+        assert_eq!(bed.books(), (0, 0));
+        assert!(rt::block_on(bed.home.partials()).unwrap().is_empty());
+        let file = rt::block_on(put(&*bed.home, stream("/f"), b"hello")).unwrap();
+        assert_eq!(file.size, 5);
+        rt::block_on(bed.home.remove_file(&path("/f"))).unwrap();
+    }
+}
+
+#[test]
 fn a_partial_is_found_by_its_digest_under_another_name() {
     let bed = Bed::new(None);
     let content = bytes(LARGE);

@@ -1,0 +1,176 @@
+//! Folders being fetched: the list that the server gave, file by file.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, PoisonError};
+
+use async_lock::Semaphore;
+use ferry_core::line::{Call, Word};
+use ferry_core::store::CODE_START;
+use ferry_core::{Error, ErrorKind, rt};
+
+use super::{Answer, Download, Transfer};
+use crate::args::{Role, literal, set};
+use crate::connection::{Connection, Event};
+use crate::exit::{Failure, Result};
+use crate::local;
+use crate::manifest::{Entry, Manifest};
+use crate::part::{self, New};
+use crate::place;
+use crate::pool::Pool;
+use crate::progress::Meter;
+use crate::source::SMALL_BYTES;
+use crate::transfer::{Items, persist};
+
+impl Download<'_> {
+    /// Makes a folder like the server's and fetches its files.
+    pub(super) async fn tree(
+        &self,
+        call: &Call,
+        word: &Word,
+        manifest: Manifest,
+        target: &Path,
+        items: &mut Items,
+    ) -> Result<()> {
+        let place = target.to_owned();
+        rt::unblock(move || local::make_folder(&place)).await?;
+        let mut call = call.clone();
+        set(self.verb, &mut call, Role::Recurse, Vec::new());
+        let (large, folders) = (Semaphore::new(self.session.settings.jobs), Mutex::default());
+        let mut pool = Pool::new(self.session.in_flight()?);
+        let entries = manifest.into_entries();
+        let total = entries.iter().map(|entry| entry.size).fold(0, u64::saturating_add);
+        self.session.tally.show(self.session, Some(total));
+        for entry in entries {
+            if entry.kind == "dir" {
+                // Before what is in it.
+                let made = pool.beside(self.folder(&entry, target)).await;
+                items.take(self.session, made)?;
+                continue;
+            }
+            if let Some(ended) = pool.room().await {
+                items.take(self.session, ended)?;
+            }
+            pool.push(self.entry(call.clone(), word, entry, (target, &large, &folders)));
+        }
+        while let Some(ended) = pool.next().await {
+            items.take(self.session, ended)?;
+        }
+        drop(pool);
+        let folders: BTreeSet<PathBuf> = folders.into_inner().unwrap_or_else(PoisonError::into_inner);
+        rt::unblock(move || folders.iter().try_for_each(|folder| part::sync_folder(folder))).await
+    }
+
+    async fn folder(&self, entry: &Entry, target: &Path) -> Result<()> {
+        let place = place::below(target, &entry.path)?;
+        rt::unblock(move || local::make_folder(&place)).await
+    }
+
+    async fn entry(
+        &self,
+        mut call: Call,
+        top: &Word,
+        entry: Entry,
+        (target, large, folders): (&Path, &Semaphore, &Mutex<BTreeSet<PathBuf>>),
+    ) -> Result<()> {
+        let place = place::below(target, &entry.path)?;
+        let shown = || ferry_core::text::escape(&entry.path);
+        match entry.kind.as_str() {
+            "file" => {}
+            kind => {
+                let kind = ferry_core::text::escape(kind.as_bytes());
+                return Err(Error::unsupported(format!("{}: is a {kind}; only files and folders are fetched", shown())).into());
+            }
+        }
+        if !self.checksum {
+            let there = place.clone();
+            let found = rt::unblock(move || local::look(&there)).await?;
+            if let Some((meta, false)) = found
+                && (meta.size, Some(meta.modified)) == (entry.size, entry.modified)
+            {
+                self.session.tally.skip(entry.size);
+                return Ok(());
+            }
+        }
+        let slash: &[u8] = if top.text.ends_with(b"/") { b"" } else { b"/" };
+        let path = [&top.text, slash, &entry.path].concat();
+        set(self.verb, &mut call, Role::Source, vec![literal(path)]);
+        if entry.size <= SMALL_BYTES && !self.checksum {
+            self.check_clobber(&place).await?;
+            let reach = AtomicU64::new(0);
+            persist(self.session, async |connection| {
+                self.small(connection, &call, &place, &reach).await
+            })
+            .await?;
+            let mut folders = folders.lock().unwrap_or_else(PoisonError::into_inner);
+            folders.extend(place.parent().map(Path::to_owned));
+            return Ok(());
+        }
+        let _turn = large.acquire().await;
+        let reach = AtomicU64::new(0);
+        match persist(self.session, async |connection| {
+            self.fetch(connection, &call, &place, &reach).await
+        })
+        .await?
+        {
+            None => Ok(()),
+            Some(_) => Err(self.became_folder(&place)),
+        }
+    }
+
+    fn became_folder(&self, target: &Path) -> Failure {
+        Error::new(ErrorKind::IsDirectory, format!("{}: became a folder", self.short(target))).into()
+    }
+
+    /// Takes a small file in memory, and writes it in one go.
+    async fn small(&self, connection: &Connection, call: &Call, target: &Path, reach: &AtomicU64) -> Result<()> {
+        let Answer::Contents(mut request, begin) = self.ask(connection, call, None).await? else {
+            return Err(self.became_folder(target));
+        };
+        let Some(size) = begin.size.filter(|size| *size <= SMALL_BYTES) else {
+            // It has grown since the list was made.
+            let (part, _) = self.part(target).await?;
+            let transfer = Transfer {
+                connection,
+                target,
+                reach,
+            };
+            return self.receive(request, begin, part, transfer).await;
+        };
+        if begin.code != CODE_START || begin.offset != 0 {
+            return Err(Failure::unexpected("contents that do not start at their beginning"));
+        }
+        let session = self.session;
+        let mut meter = Meter::small(session, &self.short(target));
+        meter.open(begin.path.as_ref(), begin.size, begin.code, 0)?;
+        let mut contents = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
+        let end = loop {
+            match request.next().await? {
+                Event::Data(chunk) => {
+                    if (contents.len() + chunk.len()) as u64 > size {
+                        return Err(Error::new(ErrorKind::DigestMismatch, "more contents than were announced").into());
+                    }
+                    contents.extend_from_slice(&chunk);
+                    request.taken(chunk.len()).await?;
+                    session.pace.keep(chunk.len()).await;
+                }
+                Event::End(end) => break end,
+                Event::Done(_) => return Err(Failure::unexpected("contents without an end")),
+                Event::Problem(error) => session.output.error(&error)?,
+                _ => {}
+            }
+        };
+        session.tally.came(size);
+        // The answer's end makes room for the next request while the disk is busy with this one.
+        self.ended(request).await?;
+        let new = New {
+            modified: begin.modified,
+            executable: begin.executable,
+        };
+        let (place, no_clobber, proof) = (target.to_owned(), self.no_clobber, end.clone());
+        let stored = rt::unblock(move || part::store(&place, &contents, &proof, new, no_clobber));
+        stored.await?;
+        self.told(&begin, &end, size, target)
+    }
+}

@@ -1,0 +1,144 @@
+//! Flushes of folders, shared: of all who want the same folder flushed at the same time, one asks the kernel.
+//!
+//! A flush covers what was done before it started, so whoever comes while one is running waits for the next one, together with
+//! all others who came. Each of them gets the result of the very flush that covered him, and a failed one is not asked again.
+
+use std::collections::HashMap;
+use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use rustix::fs::{fstat, fsync};
+use rustix::io::Errno;
+
+use crate::lock;
+
+/// The folders of one home that are being flushed.
+#[derive(Debug, Default)]
+pub(crate) struct Flushes(Mutex<HashMap<(u64, u64), Arc<Queue>>>);
+
+/// One folder.
+#[derive(Debug, Default)]
+struct Queue {
+    /// Held while the kernel flushes.
+    running: Mutex<()>,
+    /// The flush that has not started yet, when somebody wants one.
+    next: Mutex<Option<Arc<Batch>>>,
+}
+
+/// A flush, and how it ended.
+type Batch = OnceLock<Flushed>;
+type Flushed = Result<(), Errno>;
+
+impl Flushes {
+    /// Flushes a folder: all changes made in it before this call are durable when it ends well.
+    pub(crate) fn folder(&self, folder: impl AsFd) -> Result<(), Errno> {
+        let stat = fstat(&folder)?;
+        // The number is nobody else's for as long as the folder is open here.
+        let key = (stat.st_dev, stat.st_ino);
+        let queue = lock(&self.0).entry(key).or_default().clone();
+        let result = queue.flush(|| fsync(&folder));
+        let mut queues = lock(&self.0);
+        drop(queue);
+        if queues.get(&key).is_some_and(|queue| Arc::strong_count(queue) == 1) {
+            queues.remove(&key);
+        }
+        result
+    }
+}
+
+impl Queue {
+    fn flush(&self, flush: impl FnOnce() -> Result<(), Errno>) -> Result<(), Errno> {
+        let mut next = lock(&self.next);
+        if let Some(batch) = next.clone() {
+            drop(next);
+            return *batch.wait();
+        }
+        let batch = Arc::new(Batch::new());
+        *next = Some(batch.clone());
+        drop(next);
+        let _running = lock(&self.running);
+        // From here on nobody joins: what he did may come too late for this flush.
+        lock(&self.next).take();
+        *batch.get_or_init(flush)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc;
+    use std::thread;
+
+    use super::*;
+
+    /// Starts a flush that says when it has started, and ends when it is told how.
+    fn hold(queue: &Arc<Queue>) -> (mpsc::Sender<Flushed>, thread::JoinHandle<Flushed>) {
+        let (started, has_started) = mpsc::channel();
+        let (end, ended) = mpsc::channel();
+        let queue = queue.clone();
+        let thread = thread::spawn(move || {
+            queue.flush(|| {
+                started.send(()).unwrap();
+                ended.recv().unwrap()
+            })
+        });
+        has_started.recv().unwrap();
+        (end, thread)
+    }
+
+    /// Starts some who want a flush, and waits until all of them are in one batch.
+    fn join(queue: &Arc<Queue>, count: usize, result: Flushed) -> (Arc<AtomicUsize>, Vec<thread::JoinHandle<Flushed>>) {
+        let flushes = Arc::new(AtomicUsize::new(0));
+        let threads = (0..count)
+            .map(|_| {
+                let (queue, flushes) = (queue.clone(), flushes.clone());
+                thread::spawn(move || {
+                    queue.flush(|| {
+                        flushes.fetch_add(1, Ordering::AcqRel);
+                        result
+                    })
+                })
+            })
+            .collect();
+        // The queue has the batch, and each of them has it too.
+        while lock(&queue.next).as_ref().map_or(0, Arc::strong_count) != count + 1 {
+            thread::yield_now();
+        }
+        (flushes, threads)
+    }
+
+    #[test]
+    fn those_who_come_during_a_flush_share_the_next_one() {
+        let queue = Arc::new(Queue::default());
+        let (end, first) = hold(&queue);
+        let (flushes, threads) = join(&queue, 20, Ok(()));
+        assert_eq!(
+            flushes.load(Ordering::Acquire),
+            0,
+            "a flush under way covers nobody who came later"
+        );
+        end.send(Ok(())).unwrap();
+        assert_eq!(first.join().unwrap(), Ok(()));
+        assert!(threads.into_iter().all(|thread| thread.join().unwrap() == Ok(())));
+        assert_eq!(flushes.load(Ordering::Acquire), 1);
+    }
+
+    #[test]
+    fn a_failed_flush_fails_for_all_it_was_for_and_for_nobody_else() {
+        let queue = Arc::new(Queue::default());
+        let (end, first) = hold(&queue);
+        let (flushes, threads) = join(&queue, 5, Err(Errno::IO));
+        end.send(Ok(())).unwrap();
+        assert_eq!(first.join().unwrap(), Ok(()));
+        assert!(threads.into_iter().all(|thread| thread.join().unwrap() == Err(Errno::IO)));
+        assert_eq!(flushes.load(Ordering::Acquire), 1);
+        assert_eq!(queue.flush(|| Ok(())), Ok(()));
+    }
+
+    #[test]
+    fn folders_that_nobody_flushes_are_forgotten() {
+        let (flushes, folder) = (Flushes::default(), tempfile::tempdir().unwrap());
+        flushes.folder(std::fs::File::open(folder.path()).unwrap()).unwrap();
+        assert!(lock(&flushes.0).is_empty());
+    }
+}
