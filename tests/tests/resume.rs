@@ -162,10 +162,8 @@ fn a_stream_that_was_cut_off_does_not_block_its_name() {
     let mut input = client.stdin.take().unwrap();
     input.write_all(&bytes[..4 << 20]).unwrap();
     cut(client, || {
-        let partials = server.ferry_json("alice", &["partials"]).expect(0).json();
-        partials
-            .first()
-            .is_some_and(|partial| partial["received"].as_u64().unwrap() >= CUT)
+        let quota = server.ferry_json("alice", &["quota"]).expect(0).json();
+        quota[0]["reserved"].as_u64().unwrap() >= CUT
     });
     let mut again = server.client("alice", &["-q"]);
     ferry_tests::run_with_input(again.args(["upload", "-", "--as", "stream"]), b"hello").expect(0);
