@@ -49,7 +49,7 @@ pub struct Options {
     /// No encryption; only to a loopback address
     #[arg(long)]
     pub no_tls: bool,
-    /// [USER@]HOST[:PORT]
+    /// Where to log in, and as whom: `[USER@]HOST[:PORT]`
     pub target: String,
     /// The verb and its arguments; none for the interactive shell
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "VERB")]

@@ -55,7 +55,15 @@ pub async fn dispatch(env: &Env, kind: Kind, map: &Map<'_>, link: &mut dyn Link)
             _ => Err(Error::bad_request("not a request")),
         }
     };
-    AssertUnwindSafe(call).catch_unwind().await.unwrap_or_else(|panic| {
+    caught(call).await
+}
+
+/// Turns a panic into a failure, so that it costs one request and no more.
+///
+/// # Errors
+/// Those of `work`, and `internal` for a panic, with its text as the source.
+pub async fn caught<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|panic| {
         let text = panic
             .downcast_ref::<&str>()
             .map(|text| (*text).to_owned())
@@ -220,4 +228,16 @@ async fn expand(env: &Env, ask: Expand, link: &mut dyn Link) -> Result<Done> {
         }
     }
     send_column("path", values, ask.id, link).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_a_failure_with_its_text_for_the_log() {
+        let error = crate::rt::block_on(caught::<()>(async { panic!("on purpose") })).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Internal);
+        assert_eq!(error.source.map(|source| source.to_string()).as_deref(), Some("on purpose"));
+    }
 }

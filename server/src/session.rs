@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ferry_core::dispatch::{Env, dispatch};
+use ferry_core::dispatch::{Env, caught, dispatch};
 use ferry_core::wire::Kind;
 use ferry_core::wire::frame::{HEADER_BYTES, Header, Stage};
 use ferry_core::wire::guard::Map;
@@ -165,7 +165,8 @@ impl Session {
             let _ = stop.recv().await;
             Err(Error::new(ErrorKind::Cancelled, "cancelled"))
         };
-        let result = Watched::new(request.clone(), work).or(stopped).await;
+        // Dispatch answers for the verb; what is around it may break down too, and the client is owed an answer all the same.
+        let result = Watched::new(request.clone(), caught(work)).or(stopped).await;
         if !request.may_answer() {
             self.server.gives_up(-1);
             return;

@@ -16,7 +16,7 @@ use ferry_tests::load::{Dice, Home, work};
 use ferry_tests::{Launch, Server, noise};
 
 /// Kills of the short form.
-const KILLS: u64 = 20;
+const KILLS: u64 = 50;
 /// Clients of each of two homes.
 const CLIENTS: u64 = 4;
 /// The longest that the server lives under load, in milliseconds.

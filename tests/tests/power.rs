@@ -16,7 +16,7 @@ use ferry_tests::{Launch, PATIENCE, Server, skipped, try_run};
 use tempfile::TempDir;
 
 /// Cuts of the short form.
-const CUTS: u64 = 5;
+const CUTS: u64 = 10;
 /// Clients of each of two homes.
 const CLIENTS: u64 = 4;
 /// The longest that the machine lives under load, in milliseconds.
