@@ -35,5 +35,5 @@ pub mod transport;
 pub mod upload;
 pub mod words;
 
-pub use program::{Input, run_cli, session};
+pub use program::{Input, run_cli, session, shell_on};
 pub use session::Login;

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, IsTerminal as _};
+use std::net::SocketAddr;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -56,6 +57,16 @@ impl std::fmt::Debug for Input {
 enum Job {
     Lines(Input),
     Words(Vec<Word>),
+}
+
+/// Runs the shell, or the script on standard input, against a server at `address`; gives the exit code. Blocks, as [`session`].
+pub fn shell_on(address: SocketAddr, user: &str, password: &str) -> i32 {
+    let login = Login {
+        address: address.to_string(),
+        user: user.to_owned(),
+        password: password.to_owned(),
+    };
+    session(login, Input::standard())
 }
 
 /// Runs a script or a shell as `login`; gives the exit code. Blocks, so it must not be called inside a task.

@@ -4,7 +4,6 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use ferry_client::{Input, Login};
 use ferry_server::{Durability, Parts};
 use ferry_store_local::{LocalStore, Options};
 use {
@@ -20,14 +19,7 @@ fn main() -> ExitCode {
             };
             Ok(Arc::new(LocalStore::open(data, Options { durability })?))
         },
-        shell: |address, user, password| {
-            let login = Login {
-                address: address.to_string(),
-                user: user.to_owned(),
-                password: password.to_owned(),
-            };
-            ferry_client::session(login, Input::standard())
-        },
+        shell: ferry_client::shell_on,
     };
     ferry_server::run(std::env::args_os(), &parts).into()
 }

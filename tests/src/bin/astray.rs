@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ferry_client::{Input, Login};
 use ferry_core::{Access, ArgType, Args as _, Context, RemotePath, Reply, Result, Spec, Verb, args};
 use ferry_server::Parts;
 use ferry_store_local::{Durability, LocalStore, Options};
@@ -117,14 +116,7 @@ fn main() -> ExitCode {
                 },
             )?))
         },
-        shell: |address, user, password| {
-            let login = Login {
-                address: address.to_string(),
-                user: user.to_owned(),
-                password: password.to_owned(),
-            };
-            ferry_client::session(login, Input::standard())
-        },
+        shell: ferry_client::shell_on,
     };
     ferry_server::run(std::env::args_os(), &parts).into()
 }
