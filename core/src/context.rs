@@ -10,7 +10,7 @@ use crate::home::GuardedHome;
 use crate::path::{HomePath, RemotePath};
 use crate::registry::Registry;
 use crate::reply::{Column, Layout, Value};
-use crate::spec::{Access, Body, Spec};
+use crate::spec::{Body, Spec};
 use crate::store::{EntryKind, FileInfo, Home, Source, Start, Upload};
 use crate::user::User;
 use crate::verb::BoxFuture;
@@ -391,11 +391,6 @@ impl<'c> Context<'c> {
             self.link.emit(Event::End(End { id: 0, size, digest })).await?;
         }
         Ok(self.problems)
-    }
-
-    /// Whether the request's access allows to change the home.
-    pub fn may_write(&self) -> bool {
-        matches!(self.spec.access, Access::Write | Access::Admin)
     }
 }
 

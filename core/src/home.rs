@@ -257,7 +257,7 @@ impl GuardedHome {
         upload.commit(source.digest()).await
     }
 
-    /// The digest of a file's bytes, which are read unless the store knows it, and the file.
+    /// The file with the digest of its bytes, all of which are read.
     ///
     /// # Errors
     /// Those of [`Self::open`].

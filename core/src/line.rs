@@ -197,14 +197,6 @@ fn integer(text: &str) -> Option<i128> {
 }
 
 impl Call {
-    /// The words of the argument with that name.
-    pub fn get(&self, verb: &VerbInfo, name: &str) -> &[Word] {
-        verb.args
-            .iter()
-            .position(|arg| arg.name == name)
-            .map_or(&[], |index| self.values[index].as_slice())
-    }
-
     /// The arguments of the request: one MessagePack map, values typed as the catalogue says, arguments not given left out.
     ///
     /// # Errors

@@ -15,4 +15,4 @@ pub use harness::Harness;
 pub use link::Sent;
 pub use memory::{MemoryHome, MemoryStore};
 pub use output::Output;
-pub use rules::registry_rules;
+pub use rules::{check_linked, registry_rules};

@@ -16,6 +16,22 @@ const RANDOM_CALLS: usize = 100;
 /// What the body of an example is.
 const EXAMPLE_BODY: &[u8] = b"Contents of an example.\n";
 
+/// Checks every verb that is linked into the calling test against [`registry_rules`].
+///
+/// # Panics
+/// When one breaks a rule, naming all findings; also when the registry cannot be built.
+#[track_caller]
+pub fn check_linked() {
+    match Registry::linked() {
+        Ok(registry) => {
+            let findings = registry_rules(&registry);
+            assert!(!registry.entries().is_empty(), "no verb is linked into this test");
+            assert!(findings.is_empty(), "\n{}", findings.join("\n"));
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
 /// Checks every verb of a registry, which must be the linked one, and gives all findings; none is what you want.
 ///
 /// A verb is documented, and so is each argument; its arguments can be told apart and are in an order that a command line can
