@@ -8,6 +8,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use self::md5::Md5;
+
+mod md5;
+
 /// How a transfer is proven.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -39,7 +43,7 @@ impl Algorithm {
     /// A fresh computation.
     pub fn hasher(self) -> Hasher {
         match self {
-            Self::Md5 => Hasher(State::Md5(md5::Context::new(), 0)),
+            Self::Md5 => Hasher(State::Md5(Md5::new())),
             Self::Blake3 => Hasher(State::Blake3(Box::new(blake3::Hasher::new()))),
         }
     }
@@ -137,7 +141,7 @@ pub struct Hasher(State);
 
 #[derive(Clone)]
 enum State {
-    Md5(md5::Context, u64),
+    Md5(Md5),
     Blake3(Box<blake3::Hasher>),
 }
 
@@ -145,10 +149,7 @@ impl Hasher {
     /// Takes in the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         match &mut self.0 {
-            State::Md5(context, len) => {
-                context.consume(bytes);
-                *len += bytes.len() as u64;
-            }
+            State::Md5(hasher) => hasher.update(bytes),
             State::Blake3(hasher) => {
                 hasher.update(bytes);
             }
@@ -158,8 +159,30 @@ impl Hasher {
     /// How many bytes were taken in.
     pub fn len_bytes(&self) -> u64 {
         match &self.0 {
-            State::Md5(_, len) => *len,
+            State::Md5(hasher) => hasher.len_bytes(),
             State::Blake3(hasher) => hasher.count(),
+        }
+    }
+
+    /// All that is needed to go on later, at most 87 bytes; `None` for BLAKE3, whose state is never small and whose bytes are read
+    /// again faster than a disk gives them.
+    pub fn save(&self) -> Option<Vec<u8>> {
+        match &self.0 {
+            State::Md5(hasher) => Some(hasher.save()),
+            State::Blake3(_) => None,
+        }
+    }
+
+    /// Goes on with an MD5 computation from what [`Hasher::save`] gave; `None` for anything else.
+    pub fn restore(saved: &[u8]) -> Option<Self> {
+        Md5::restore(saved).map(|hasher| Self(State::Md5(hasher)))
+    }
+
+    /// How these bytes are digested.
+    pub fn algorithm(&self) -> Algorithm {
+        match &self.0 {
+            State::Md5(_) => Algorithm::Md5,
+            State::Blake3(_) => Algorithm::Blake3,
         }
     }
 
@@ -167,8 +190,8 @@ impl Hasher {
     pub fn finish(&self) -> Digest {
         let mut bytes = [0; 32];
         let algorithm = match &self.0 {
-            State::Md5(context, _) => {
-                bytes[..16].copy_from_slice(&context.clone().finalize().0);
+            State::Md5(hasher) => {
+                bytes[..16].copy_from_slice(&hasher.finish());
                 Algorithm::Md5
             }
             State::Blake3(hasher) => {
@@ -182,7 +205,7 @@ impl Hasher {
 
 impl fmt::Debug for Hasher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Hasher({:?} after {} bytes)", self.finish().algorithm, self.len_bytes())
+        write!(f, "Hasher({:?} after {} bytes)", self.algorithm(), self.len_bytes())
     }
 }
 

@@ -9,10 +9,11 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use ferry_core::wire::message::Offer;
 use ferry_tests::audit::{after_restart, ledger, read_disk};
 use ferry_tests::load::{Dice, Home, work};
-use ferry_tests::wire::Wire;
-use ferry_tests::{Launch, PATIENCE, Server, skipped, try_run};
+use ferry_tests::wire::{Wire, is_prefix};
+use ferry_tests::{Launch, PATIENCE, Server, noise, skipped, try_run};
 use tempfile::TempDir;
 
 /// Cuts of the short form.
@@ -172,4 +173,56 @@ fn with_relaxed_durability_a_power_cut_loses_what_was_acknowledged() {
     }
     println!("relaxed: {lost} names without what was acknowledged");
     assert!(lost > 0, "the harness sees no loss where there must be one");
+}
+
+/// Cuts the power behind the beginning of a large upload; gives where it goes on afterwards.
+fn cut_a_large_upload(durability: &str) -> Option<u64> {
+    const SIZE: usize = 140 << 20;
+    const SENT: usize = 130 << 20;
+    let (disk, server, _) = start("power, large upload", durability)?;
+    server.admin(&["user", "set", "alice", "--quota", "none"], "").expect(0);
+    let bytes = noise(SIZE, 1);
+    let offer = Offer {
+        size: Some(SIZE as u64),
+        ..Offer::default()
+    };
+    let mut wire = Wire::login(server.address, "alice").unwrap();
+    let (id, _) = wire.open("large", offer.clone()).unwrap().unwrap();
+    wire.send(id, &bytes[..SENT]).unwrap().unwrap();
+    let mut other = Wire::login(server.address, "alice").unwrap();
+    let start = Instant::now();
+    while other.partials().unwrap()[0]["received"].as_u64() != Some(SENT as u64) {
+        assert!(start.elapsed() < PATIENCE, "the server does not take what was sent");
+    }
+    disk.cut();
+    let launch = server.kill();
+    disk.power_up();
+    let server = launch.start();
+    let mut wire = Wire::login(server.address, "alice").unwrap();
+    let (_, begin) = wire.open("large", offer.clone()).unwrap().unwrap();
+    let goes_on = is_prefix(&begin, &bytes);
+    println!(
+        "{durability}: {SENT} bytes were sent, {} are there, right: {goes_on}",
+        begin.offset
+    );
+    let mut wire = Wire::login(server.address, "alice").unwrap();
+    wire.upload("large", &bytes, &offer).unwrap().unwrap();
+    let there = std::fs::read(server.data().join("homes/alice/large")).unwrap();
+    assert!(there == bytes, "the bytes are not those that were sent");
+    Some(if goes_on { begin.offset } else { 0 })
+}
+
+#[test]
+fn a_large_upload_goes_on_after_a_power_cut() {
+    if let Some(offset) = cut_a_large_upload("strict") {
+        assert!(offset > 0, "all that was sent is lost");
+    }
+}
+
+/// The control: without the flushes of the description there is nothing to go on with.
+#[test]
+fn with_relaxed_durability_a_large_upload_begins_anew_after_a_power_cut() {
+    if let Some(offset) = cut_a_large_upload("relaxed") {
+        assert_eq!(offset, 0, "what was never flushed is there");
+    }
 }

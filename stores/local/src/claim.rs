@@ -115,6 +115,7 @@ fn writer(inner: &Arc<Inner>, slot: &Arc<Slot>, lease: u64, (request, replaces):
         slot: slot.clone(),
         lease,
         hasher: request.algorithm.hasher(),
+        proof: (request.algorithm == Algorithm::Md5).then(|| Algorithm::Blake3.hasher()),
         request: request.clone(),
         replaces,
     }

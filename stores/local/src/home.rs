@@ -162,7 +162,7 @@ impl Inner {
             self.staging.remove_empty(slot, lane);
         } else {
             // A failure shows in what is safe.
-            let _ = self.staging.record(slot, lane, meta);
+            let _ = self.staging.record(slot, lane, meta, false);
             if slot.safe() == 0 {
                 // What would not outlive a crash is not kept: it must not be told to anybody.
                 self.staging.empty(slot, lane);

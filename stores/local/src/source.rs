@@ -1,6 +1,7 @@
 //! A file being read: small ones together with the opening, large ones by a thread that reads and hashes ahead.
 
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 
 use async_channel::{Receiver, Sender};
@@ -230,10 +231,15 @@ impl Reader {
 
 /// Feeds the first `len` bytes of a file to some hashers, in one pass.
 pub(crate) fn hash_prefix(file: &File, len: u64, hashers: &mut [&mut Hasher]) -> std::io::Result<()> {
+    hash_range(file, 0..len, hashers)
+}
+
+/// Feeds some of a file's bytes to some hashers, in one pass.
+pub(crate) fn hash_range(file: &File, range: Range<u64>, hashers: &mut [&mut Hasher]) -> std::io::Result<()> {
     let mut chunk = Chunk::full();
-    let mut at = 0;
-    while at < len {
-        let step = usize::try_from(len - at).unwrap_or(usize::MAX).min(chunk.len());
+    let mut at = range.start;
+    while at < range.end {
+        let step = usize::try_from(range.end - at).unwrap_or(usize::MAX).min(chunk.len());
         let bytes = &mut chunk[..step];
         file.read_exact_at(bytes, at)?;
         for hasher in &mut *hashers {

@@ -11,10 +11,11 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use ferry_core::{Digest, HomePath, RemotePath};
-use rustix::fs::{AtFlags, Dir, Mode, OFlags, RenameFlags, Stat, fstat, renameat, renameat_with, unlinkat};
+use ferry_core::{Digest, Hasher, HomePath, RemotePath};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, RenameFlags, Stat, fstat, fsync, renameat, renameat_with, unlinkat};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
 
 use crate::books::{PARTIAL_LIFE_NS, Tracked};
 use crate::jail::{Place, changed, counted, kind, open_beneath, open_folder};
@@ -50,8 +51,18 @@ pub(crate) struct Lane {
     pub(crate) file: Option<Arc<File>>,
     /// The description, as it is written.
     recorded: Option<Meta>,
+    /// What is known of the first of the bytes that are held. It may lag.
+    pub(crate) midstate: Option<Midstate>,
     /// Published or thrown away: nobody may write any more.
     pub(crate) is_gone: bool,
+}
+
+/// The MD5 computation over some first bytes, so that nobody has to do it again.
+#[derive(Debug, Clone)]
+pub(crate) struct Midstate {
+    pub(crate) hasher: Hasher,
+    /// The BLAKE3 digest of the same bytes as they arrived. When those on the disk have another one, all this is void.
+    pub(crate) proof: Digest,
 }
 
 impl Slot {
@@ -81,10 +92,14 @@ impl Slot {
         self.held.load(Ordering::Acquire)
     }
 
+    /// Whether they would be found again after a crash of the server.
+    pub(crate) fn is_described(&self) -> bool {
+        self.is_described.load(Ordering::Acquire)
+    }
+
     /// How many bytes outlive a crash of the server: nobody is told of more.
     pub(crate) fn safe(&self) -> u64 {
-        let is_described = self.is_described.load(Ordering::Acquire);
-        if is_described { self.held() } else { 0 }
+        if self.is_described() { self.held() } else { 0 }
     }
 }
 
@@ -94,6 +109,9 @@ struct Meta {
     path: RemotePath,
     size: u64,
     expected: Option<Digest>,
+    /// What [`Hasher::save`] gave, and the proof.
+    #[serde(default)]
+    midstate: Option<(ByteBuf, Digest)>,
 }
 
 /// One user's staging folder.
@@ -142,13 +160,14 @@ impl Staging {
         Ok(())
     }
 
-    /// Writes the slot's description where it is not written yet, so that the upload can be found again after a restart. A
-    /// stream has none: nobody can go on with it.
+    /// Writes the slot's description, with the lane's midstate, where it is not written yet, so that the upload can be found again
+    /// after a restart; with `flush` after a power cut as well. A stream has none: nobody can go on with it.
     pub(crate) fn record(
         &self,
         slot: &Slot,
         lane: &mut Lane,
         (path, size, expected): (&HomePath, Option<u64>, Option<Digest>),
+        flush: bool,
     ) -> std::io::Result<()> {
         let Some(size) = size else {
             return Ok(());
@@ -157,6 +176,10 @@ impl Staging {
             path: path.into(),
             size,
             expected,
+            midstate: lane
+                .midstate
+                .as_ref()
+                .and_then(|midstate| Some((ByteBuf::from(midstate.hasher.save()?), midstate.proof))),
         };
         if lane.recorded.as_ref() == Some(&meta) {
             return Ok(());
@@ -164,10 +187,17 @@ impl Staging {
         let bytes = rmp_serde::to_vec_named(&meta).map_err(std::io::Error::other)?;
         let draft = format!("{}.new", slot.id);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC;
-        File::from(open_beneath(&self.folder, draft.as_bytes(), flags, PRIVATE)?).write_all(&bytes)?;
+        let mut file = File::from(open_beneath(&self.folder, draft.as_bytes(), flags, PRIVATE)?);
+        file.write_all(&bytes)?;
+        if flush {
+            file.sync_all()?;
+        }
         renameat(&self.folder, draft.as_str(), &self.folder, meta_name(&slot.id).as_str())?;
         lane.recorded = Some(meta);
         slot.is_described.store(true, Ordering::Release);
+        if flush {
+            fsync(&self.folder)?;
+        }
         Ok(())
     }
 
@@ -193,6 +223,7 @@ impl Staging {
 
     /// Throws the slot's bytes away.
     pub(crate) fn empty(&self, slot: &Slot, lane: &mut Lane) {
+        lane.midstate = None;
         self.forget(slot, lane);
         if slot.held.swap(0, Ordering::AcqRel) > 0 || lane.file.is_some() {
             lane.file = None;
@@ -264,7 +295,13 @@ impl Staging {
         }
         let slot = Slot::found(id.to_owned(), held, touched);
         let (size, expected) = (Some(meta.size), meta.expected);
-        crate::lock(&slot.lane).recorded = Some(meta);
+        let mut lane = crate::lock(&slot.lane);
+        lane.midstate = meta.midstate.as_ref().and_then(|(saved, proof)| {
+            let (hasher, proof) = (Hasher::restore(saved)?, *proof);
+            Some(Midstate { hasher, proof })
+        });
+        lane.recorded = Some(meta);
+        drop(lane);
         slot.is_described.store(true, Ordering::Release);
         Some(Tracked::new(Arc::new(slot), path, size, expected))
     }
@@ -281,6 +318,8 @@ fn meta_name(id: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use ferry_core::Algorithm;
+
     use super::*;
 
     #[test]
@@ -292,13 +331,23 @@ mod tests {
         let slot = Slot::new(now).unwrap();
         let mut lane = Lane::default();
         staging.append(&slot, &mut lane, b"held").unwrap();
+        let mut hasher = Algorithm::Md5.hasher();
+        hasher.update(b"hel");
+        let proof = Algorithm::Blake3.digest(b"hel");
+        lane.midstate = Some(Midstate {
+            hasher: hasher.clone(),
+            proof,
+        });
         let path = HomePath::parse("/f").unwrap();
-        staging.record(&slot, &mut lane, (&path, Some(10), None)).unwrap();
+        staging.record(&slot, &mut lane, (&path, Some(10), None), false).unwrap();
         let found = staging.load(now + PARTIAL_LIFE_NS - 1_000_000_000).unwrap();
         assert_eq!(
             (found.len(), &found[0].path, found[0].slot.held(), found[0].size),
             (1, &path, 4, Some(10))
         );
+        let midstate = crate::lock(&found[0].slot.lane).midstate.take().unwrap();
+        assert_eq!((midstate.hasher.len_bytes(), midstate.proof), (3, proof));
+        assert_eq!(midstate.hasher.finish(), hasher.finish());
         assert!(staging.load(now + PARTIAL_LIFE_NS + 60_000_000_000).unwrap().is_empty());
         assert_eq!(std::fs::read_dir(folder.path().join("alice")).unwrap().count(), 0);
     }

@@ -3,20 +3,30 @@
 //! The order of a commit is fixed: length, digest, flush of the file, rename, ledger, flush of the folder, and only then the
 //! answer.
 
+use std::fs::File;
+use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use async_channel::Receiver;
 use ferry_core::store::{FileInfo, Start, UploadRequest};
-use ferry_core::{Algorithm, Chunk, Digest, Error, ErrorKind, Hasher, Result};
-use rustix::fs::{Mode, RenameFlags, Stat, Timespec, Timestamps, UTIME_OMIT, fchmod, fstat, futimens};
+use ferry_core::{Chunk, Digest, Error, ErrorKind, Hasher, Result};
+use rustix::fs::{Advice, Mode, RenameFlags, Stat, Timespec, Timestamps, UTIME_OMIT, fadvise, fchmod, fstat, futimens};
 
 use crate::books::lease_lost;
 use crate::home::Inner;
 use crate::jail::{Place, check_regular, counted, executable, failed, modified, timespec, version};
-use crate::source::hash_prefix;
-use crate::staging::{Lane, Slot};
+use crate::source::hash_range;
+use crate::staging::{Lane, Midstate, Slot};
 use crate::{Durability, lock, now};
+
+/// How often an upload's description is brought up to date and flushed, in bytes. After a restart less than that has to be hashed
+/// again, a tenth of a second's work of one core; and a power cut costs what the kernel had not written yet, not the whole upload.
+const RECORD_EVERY_BYTES: u64 = 64 << 20;
+
+/// How often the kernel is asked to begin writing, in bytes, so that the flush at the end finds little left to do: while the
+/// network is slower than the disk, the disk's time costs nothing.
+const WRITE_BEHIND_BYTES: u64 = 16 << 20;
 
 /// What an upload's thread is fed with.
 #[derive(Debug)]
@@ -33,7 +43,10 @@ pub(crate) struct Writer {
     pub(crate) slot: Arc<Slot>,
     pub(crate) lease: u64,
     pub(crate) request: UploadRequest,
+    /// The digest that proves the transfer, over the bytes so far.
     pub(crate) hasher: Hasher,
+    /// The BLAKE3 digest beside it when that is another one: costs a tenth, and ties what is remembered to what is on the disk.
+    pub(crate) proof: Option<Hasher>,
     /// Whether a file was there that the client means to replace.
     pub(crate) replaces: bool,
 }
@@ -48,18 +61,20 @@ impl Drop for Running<'_> {
 }
 
 impl Writer {
-    /// Reads what is held: gives the point to go on from and restores the digest, in one pass.
+    /// Reads what is held: gives the point to go on from and restores the digest, in one pass. The bytes on the disk are what the
+    /// client is to compare with its own; the slow digest goes on from where it was.
     pub(crate) fn resume(&mut self) -> Result<Start> {
         let held = self.slot.held();
         if held == 0 {
             return Ok(Start::BEGINNING);
         }
-        let file = {
+        let (file, midstate) = {
             let mut lane = lock(&self.slot.lane);
             self.check_lease(&lane)?;
-            self.inner.staging.file(&self.slot, &mut lane)
+            let midstate = lane.midstate.clone();
+            (self.inner.staging.file(&self.slot, &mut lane), midstate)
         };
-        let mut prefix = Algorithm::Blake3.hasher();
+        let midstate = midstate.filter(|midstate| midstate.hasher.len_bytes() <= held);
         let read = file.map_err(Into::into).and_then(|file| {
             // A sign of life, also for after a restart.
             let now = timespec(now());
@@ -68,14 +83,32 @@ impl Writer {
                 last_modification: now,
             };
             futimens(&file, &times)?;
-            hash_prefix(&file, held, &mut [&mut self.hasher, &mut prefix])
+            self.reread(&file, held, midstate)
         });
-        read.map_err(|error| self.io_failed(error))?;
+        let prefix = read.map_err(|error| self.io_failed(error))?;
         Ok(Start {
             code: ferry_core::store::CODE_RESUME,
             offset: held,
-            prefix: Some(prefix.finish()),
+            prefix: Some(prefix),
         })
+    }
+
+    /// Gives the BLAKE3 digest of what is held, and brings the digests to where they were.
+    fn reread(&mut self, file: &File, held: u64, midstate: Option<Midstate>) -> std::io::Result<Digest> {
+        let Some(mut prefix) = self.proof.take() else {
+            hash_range(file, 0..held, &mut [&mut self.hasher])?;
+            return Ok(self.hasher.finish());
+        };
+        let known = midstate.as_ref().map_or(0, |midstate| midstate.hasher.len_bytes());
+        hash_range(file, 0..known, &mut [&mut prefix])?;
+        match midstate {
+            Some(midstate) if midstate.proof == prefix.finish() => self.hasher = midstate.hasher,
+            _ => hash_range(file, 0..known, &mut [&mut self.hasher])?,
+        }
+        hash_range(file, known..held, &mut [&mut self.hasher, &mut prefix])?;
+        let digest = prefix.finish();
+        self.proof = Some(prefix);
+        Ok(digest)
     }
 
     /// Writes what comes until the commit, or until the upload is dropped.
@@ -104,9 +137,42 @@ impl Writer {
     pub(crate) fn describe(&self) -> Result<()> {
         let mut lane = lock(&self.slot.lane);
         self.check_lease(&lane)?;
+        if self.slot.is_described() {
+            return Ok(());
+        }
+        self.record(&mut lane, false).map_err(|error| self.io_failed(error))
+    }
+
+    fn record(&self, lane: &mut Lane, flush: bool) -> std::io::Result<()> {
         let meta = (&self.request.path, self.request.size, self.request.expected);
-        let described = self.inner.staging.record(&self.slot, &mut lane, meta);
-        described.map_err(|error| self.io_failed(error))
+        self.inner.staging.record(&self.slot, lane, meta, flush)
+    }
+
+    /// What is due after the bytes from `before` to `after` were written. None of it is a promise: when it fails there is more to
+    /// do at the end, or after a restart.
+    fn write_behind(&self, lane: &mut Lane, before: u64, after: u64) {
+        if self.inner.durability == Durability::Relaxed {
+            return;
+        }
+        let is_due = |every: u64| before / every < after / every;
+        if is_due(WRITE_BEHIND_BYTES)
+            && let Some(file) = &lane.file
+        {
+            // For dirty pages, this advice means to begin writing them. It neither waits nor takes a failure away from the flush.
+            let start = after.saturating_sub(WRITE_BEHIND_BYTES);
+            let _ = fadvise(file, start, NonZero::new(WRITE_BEHIND_BYTES), Advice::DontNeed);
+        }
+        if is_due(RECORD_EVERY_BYTES) {
+            let _ = self.record(lane, true);
+        }
+    }
+
+    /// Leaves the digest of the bytes so far to whoever goes on.
+    fn remember(&self, lane: &mut Lane) {
+        if let Some(proof) = &self.proof {
+            let (hasher, proof) = (self.hasher.clone(), proof.finish());
+            lane.midstate = Some(Midstate { hasher, proof });
+        }
     }
 
     /// Writes bytes behind those that are held.
@@ -115,10 +181,15 @@ impl Writer {
         self.check_lease(&lane)?;
         let written = self.inner.staging.append(&self.slot, &mut lane, chunk);
         written.map_err(|error| self.io_failed(error))?;
+        self.remember(&mut lane);
+        self.write_behind(&mut lane, self.hasher.len_bytes(), self.slot.held());
         drop(lane);
         self.slot.touched.store(now(), Ordering::Release);
         self.inner.tell(&lock(&self.inner.books));
         self.hasher.update(chunk);
+        if let Some(proof) = &mut self.proof {
+            proof.update(chunk);
+        }
         Ok(())
     }
 
@@ -242,6 +313,7 @@ impl Writer {
     fn leave(&self) {
         let mut lane = lock(&self.slot.lane);
         if self.check_lease(&lane).is_ok() {
+            self.remember(&mut lane);
             self.keep(&mut lane);
             lane.file = None;
         }

@@ -1,7 +1,7 @@
 //! What outlives the server: ledger and unfinished uploads.
 
 use ferry_core::store::{CODE_RESUME, Partial, Store as _, UploadRequest};
-use ferry_core::{Algorithm, Chunk, rt};
+use ferry_core::{Algorithm, Chunk, ErrorKind, rt};
 use ferry_store_local::{LocalStore, Options};
 
 use crate::{Bed, LARGE, bytes, md5, path, request, write};
@@ -101,6 +101,88 @@ fn unfinished_uploads_and_their_reservations_outlive_the_server() {
     });
     assert_eq!(bed.books(), (LARGE as u64, 0));
     assert_eq!(std::fs::read(bed.real("declared")).unwrap(), content);
+}
+
+/// Changes a byte of an unfinished upload, or of its description, behind the server's back.
+fn damage(bed: &Bed, suffix: &str, at: impl Fn(&[u8]) -> usize) {
+    let names = bed.staged();
+    let name = names
+        .iter()
+        .find(|name| name.ends_with(".meta") != suffix.is_empty())
+        .unwrap();
+    let place = bed.folder.path().join("staging/alice").join(name);
+    let mut bytes = std::fs::read(&place).unwrap();
+    let at = at(&bytes);
+    bytes[at] ^= 1;
+    std::fs::write(place, bytes).unwrap();
+}
+
+/// Sends the second half of a file and commits it; the first half must be there.
+fn second_half(bed: &Bed, content: &[u8]) -> ferry_core::Result<()> {
+    let half = content.len() / 2;
+    let mut upload = bed.open(request("/f", content.len())).unwrap();
+    assert_eq!(upload.start().offset, half as u64);
+    rt::block_on(async {
+        write(&mut *upload, &content[half..]).await?;
+        upload.commit(md5(content)).await.map(drop)
+    })
+}
+
+#[test]
+fn bytes_that_changed_on_the_disk_are_found_out_whatever_was_remembered_of_them() {
+    for restarts in [false, true] {
+        let mut bed = Bed::new(None);
+        let content = bytes(LARGE);
+        let mut upload = bed.open(request("/f", LARGE)).unwrap();
+        rt::block_on(write(&mut *upload, &content[..LARGE / 2])).unwrap();
+        drop(upload);
+        assert_eq!(rt::block_on(bed.home.partials()).unwrap()[0].received, LARGE as u64 / 2);
+        damage(&bed, "", |_| 7);
+        if restarts {
+            bed = bed.restart(true);
+        }
+        // This client does not compare, as it should.
+        assert_eq!(second_half(&bed, &content).unwrap_err().kind, ErrorKind::DigestMismatch);
+        assert_eq!(bed.books(), (0, 0));
+    }
+}
+
+#[test]
+fn the_digest_goes_on_from_where_it_was_and_a_wrong_one_costs_one_try() {
+    let bed = Bed::new(None);
+    let content = bytes(LARGE);
+    let mut upload = bed.open(request("/f", LARGE)).unwrap();
+    rt::block_on(write(&mut *upload, &content[..LARGE / 2])).unwrap();
+    drop(upload);
+    assert_eq!(rt::block_on(bed.home.partials()).unwrap()[0].received, LARGE as u64 / 2);
+    // The length comes first, then the words.
+    let key = b"midstate";
+    damage(&bed, ".meta", |meta| {
+        let start = meta.windows(key.len()).position(|part| part == key).unwrap();
+        start + key.len() + 12
+    });
+    let bed = bed.restart(true);
+    assert_eq!(second_half(&bed, &content).unwrap_err().kind, ErrorKind::DigestMismatch);
+    bed.put("/f", &content).unwrap();
+}
+
+#[test]
+fn a_remembered_digest_of_the_other_kind_is_of_no_use() {
+    let bed = Bed::new(None);
+    let content = bytes(LARGE);
+    let mut upload = bed.open(request("/f", LARGE)).unwrap();
+    rt::block_on(write(&mut *upload, &content[..LARGE / 2])).unwrap();
+    drop(upload);
+    let other = UploadRequest {
+        algorithm: Algorithm::Blake3,
+        ..request("/f", LARGE)
+    };
+    let mut upload = bed.open(other).unwrap();
+    assert_eq!(upload.start().offset, LARGE as u64 / 2);
+    rt::block_on(async {
+        write(&mut *upload, &content[LARGE / 2..]).await.unwrap();
+        upload.commit(Algorithm::Blake3.digest(&content)).await.unwrap();
+    });
 }
 
 #[test]
