@@ -5,23 +5,26 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 
 use ferry_core::line::{Call, Word};
-use ferry_core::store::{CODE_PRESENT, CODE_RESUME, CODE_START};
-use ferry_core::wire::message::{Begin, Done, End, Offer};
-use ferry_core::{Digest, Error, ErrorKind, VerbInfo, rt};
+use ferry_core::store::CODE_START;
+use ferry_core::wire::message::{Begin, Offer};
+use ferry_core::{Digest, Error, ErrorKind, VerbInfo};
 
 use crate::args::{Role, is_given, literal, set, word_of, words_of};
 use crate::connection::{Connection, Event};
-use crate::exit::{Exit, Failure, Result};
-use crate::local::{self, shown};
+use crate::exit::{Failure, Result};
+use crate::local::shown;
 use crate::manifest::Manifest;
-use crate::part::{self, New, Part, PartWriter};
 use crate::place;
-use crate::progress::Meter;
 use crate::request::Request;
 use crate::session::Session;
-use crate::transfer::{Items, Outcome, persist, tell};
+use crate::transfer::persist;
 
+mod file;
+mod named;
 mod tree;
+
+use file::Fetched;
+use named::Named;
 
 /// One download's surroundings.
 struct Download<'d> {
@@ -29,16 +32,6 @@ struct Download<'d> {
     verb: &'d VerbInfo,
     no_clobber: bool,
     checksum: bool,
-}
-
-/// One try to get a file.
-#[derive(Clone, Copy)]
-struct Transfer<'t> {
-    connection: &'t Connection,
-    /// Where the file goes.
-    target: &'t Path,
-    /// How far earlier tries came.
-    reach: &'t AtomicU64,
 }
 
 /// How a request for contents was answered.
@@ -72,19 +65,14 @@ pub async fn run(session: &Session, verb: &VerbInfo, call: &Call) -> Result<()> 
     set(verb, &mut call, Role::Target, Vec::new());
     set(verb, &mut call, Role::Rename, Vec::new());
     session.tally.start();
-    let mut items = Items::new(several);
-    for word in sources {
+    if let (Some(b"-"), [word]) = (rename.as_deref(), sources) {
         set(verb, &mut call, Role::Source, vec![literal(word.text.clone())]);
-        let result = match rename.as_deref() {
-            Some(b"-") => download.print(&call, word).await,
-            rename => match download.target(word, to.as_deref(), rename, several) {
-                Ok(target) => download.save(&call, word, &target, &mut items).await,
-                Err(failure) => Err(failure),
-            },
-        };
-        items.take(session, result)?;
+        return download.print(&call, word).await;
     }
-    items.end(session)
+    let targets = sources
+        .iter()
+        .map(|word| download.target(word, to.as_deref(), rename.as_deref(), several));
+    Named::new(&download, &call, sources, targets)?.run().await
 }
 
 impl Download<'_> {
@@ -125,8 +113,8 @@ impl Download<'_> {
     /// Writes contents to standard output, and proves them when they are through.
     async fn print(&self, call: &Call, word: &Word) -> Result<()> {
         // What was printed cannot be taken back, so this is done once.
-        let connection = self.session.link.latest()?;
-        let Answer::Contents(mut request, begin) = self.ask(&connection, call, None).await? else {
+        let turn = self.session.link.turn(0).await?;
+        let Answer::Contents(mut request, begin) = self.ask(&turn.connection, call, None).await? else {
             return Err(Error::new(ErrorKind::IsDirectory, format!("{}: is a folder", word.shown())).into());
         };
         if begin.code != CODE_START {
@@ -151,198 +139,17 @@ impl Download<'_> {
         }
     }
 
-    /// Saves one source that the user named: a file, or a folder with all that is in it.
-    async fn save(&self, call: &Call, word: &Word, target: &Path, items: &mut Items) -> Result<()> {
+    /// Saves one source that the user named, when it is a file.
+    async fn save(&self, call: &Call, target: &Path) -> Result<Fetched> {
         let reach = AtomicU64::new(0);
-        let manifest = persist(self.session, async |connection| {
+        persist(self.session, async |connection| {
             self.fetch(connection, call, target, &reach).await
         })
-        .await?;
-        let Some(manifest) = manifest else {
-            return Ok(());
-        };
-        items.are_several();
-        self.tree(call, word, manifest, target, items).await
-    }
-
-    /// One try to get a file; gives the list when it is a folder.
-    async fn fetch(&self, connection: &Connection, call: &Call, target: &Path, reach: &AtomicU64) -> Result<Option<Manifest>> {
-        self.check_clobber(target).await?;
-        let (part, held) = self.part(target).await?;
-        match self.ask(connection, call, held).await {
-            Ok(Answer::Contents(request, begin)) => {
-                let transfer = Transfer {
-                    connection,
-                    target,
-                    reach,
-                };
-                self.contents(call, (request, begin), part, transfer).await.map(|()| None)
-            }
-            Ok(Answer::Folder(manifest)) => {
-                part.discard();
-                Ok(Some(manifest))
-            }
-            Err(failure) => {
-                // Nothing came, so an empty part says nothing.
-                if part.len_bytes() == 0 {
-                    part.discard();
-                }
-                Err(failure)
-            }
-        }
-    }
-
-    async fn check_clobber(&self, target: &Path) -> Result<()> {
-        if !self.no_clobber {
-            return Ok(());
-        }
-        let place = target.to_owned();
-        match rt::unblock(move || local::look(&place)).await? {
-            Some((_, false)) => Err(Error::exists(format!("{}: already there", shown(target))).into()),
-            _ => Ok(()),
-        }
-    }
-
-    async fn part(&self, target: &Path) -> Result<(Part, Option<(u64, Digest)>)> {
-        let (place, algorithm) = (target.to_owned(), self.session.settings.digest);
-        let part = rt::unblock(move || Part::open(&place, algorithm)).await?;
-        let held = part.prefix().map(|prefix| (part.len_bytes(), prefix));
-        Ok((part, held))
-    }
-
-    /// Takes contents that have begun.
-    async fn contents(&self, call: &Call, (request, begin): (Request, Begin), part: Part, at: Transfer<'_>) -> Result<()> {
-        let target = at.target;
-        if part.len_bytes() > 0 || begin.code != CODE_START || !self.may_be_same(target, &begin).await? {
-            return self.receive(request, begin, part, at).await;
-        }
-        // A file of that size is there: whether it is the same is for its digest to say.
-        drop(request);
-        let (place, algorithm) = (target.to_owned(), self.session.settings.digest);
-        let have = rt::unblock(move || part::Whole::of(&place, algorithm)).await?;
-        let Answer::Contents(request, begin) = self.ask(at.connection, call, Some((have.size, have.proof))).await? else {
-            return Err(Failure::unexpected("a folder where a file was"));
-        };
-        match begin.code {
-            CODE_PRESENT if begin.offset == have.size => {
-                part.discard();
-                self.present(request, &begin, &have, at).await
-            }
-            CODE_START => self.receive(request, begin, part, at).await,
-            _ => {
-                part.discard();
-                let text = format!("{}: changed while it was being compared", self.short(target));
-                Err(Error::new(ErrorKind::Changed, text).hint("try again").into())
-            }
-        }
-    }
-
-    async fn may_be_same(&self, target: &Path, begin: &Begin) -> Result<bool> {
-        let (place, size) = (target.to_owned(), begin.size);
-        let found = rt::unblock(move || local::look(&place)).await?;
-        Ok(found.is_some_and(|(meta, is_folder)| !is_folder && meta.size > 0 && Some(meta.size) == size))
-    }
-
-    /// The same bytes are here already.
-    async fn present(&self, mut request: Request, begin: &Begin, have: &part::Whole, at: Transfer<'_>) -> Result<()> {
-        let mut meter = Meter::transfer(self.session, &self.short(at.target), begin.size, at.reach);
-        meter.open(begin.path.as_ref(), begin.size, begin.code, begin.offset)?;
-        let (end, _) = rest(&mut request).await?;
-        ferry_core::context::check_end(&end, have.size, have.digest)?;
-        meter.finish();
-        self.told(begin, &end, 0, at.target)
-    }
-
-    /// Takes contents into the part and publishes it.
-    async fn receive(&self, mut request: Request, begin: Begin, part: Part, at: Transfer<'_>) -> Result<()> {
-        let held = part.len_bytes();
-        let offset = match begin.code {
-            CODE_START if begin.offset == 0 => 0,
-            CODE_RESUME | CODE_PRESENT if begin.offset == held && begin.prefix.is_none_or(|p| Some(p) == part.prefix()) => held,
-            code => return Err(Failure::unexpected(&format!("code {code} at {}", begin.offset))),
-        };
-        let session = self.session;
-        let target = at.target;
-        let mut meter = Meter::transfer(session, &self.short(target), begin.size, at.reach);
-        meter.open(begin.path.as_ref(), begin.size, begin.code, offset)?;
-        let mut writer = PartWriter::new(part, session.settings.digest, offset < held);
-        let mut received = 0u64;
-        let end = loop {
-            match request.next().await? {
-                Event::Data(chunk) => {
-                    let len = chunk.len();
-                    received += len as u64;
-                    // Announced by the server itself: more than that is no honest file.
-                    if begin.size.is_some_and(|size| offset.saturating_add(received) > size) {
-                        writer.finish().await?.discard();
-                        return Err(Error::new(ErrorKind::DigestMismatch, "more contents than were announced").into());
-                    }
-                    writer = writer.write(chunk).await?;
-                    request.taken(len).await?;
-                    meter.add(len)?;
-                    session.pace.keep(len).await;
-                }
-                Event::End(end) => break end,
-                Event::Done(_) => return Err(Failure::unexpected("contents without an end")),
-                Event::Problem(error) => session.output.error(&error)?,
-                _ => {}
-            }
-        };
-        let part = writer.finish().await?;
-        let new = New {
-            modified: begin.modified,
-            executable: begin.executable,
-        };
-        let (place, no_clobber, proof) = (target.to_owned(), self.no_clobber, end.clone());
-        rt::unblock(move || {
-            part.publish(&place, &proof, new, no_clobber)?;
-            part::sync_folder(place.parent().unwrap_or(Path::new("")))
-        })
-        .await?;
-        self.ended(request).await?;
-        meter.finish();
-        self.told(&begin, &end, received, target)
-    }
-
-    /// Waits for the end of a request whose contents are all here. A connection that is lost now takes nothing away.
-    async fn ended(&self, mut request: Request) -> Result<()> {
-        match request.done().await {
-            Err(failure) if failure.exit != Exit::Network => Err(failure),
-            _ => Ok(()),
-        }
+        .await
     }
 
     /// A local place as the user would write it.
     fn short(&self, place: &Path) -> String {
         shown(place.strip_prefix(&self.session.local).unwrap_or(place))
-    }
-
-    fn told(&self, begin: &Begin, end: &End, received: u64, target: &Path) -> Result<()> {
-        let outcome = Outcome {
-            path: begin.path.clone(),
-            size: end.size,
-            digest: end.digest,
-            sent: received,
-            is_download: true,
-            verified: true,
-            name: self.short(target),
-        };
-        tell(self.session, &outcome)
-    }
-}
-
-/// The end of contents of which nothing more is wanted.
-async fn rest(request: &mut Request) -> Result<(End, Done)> {
-    let mut end = None;
-    loop {
-        match request.next().await? {
-            Event::End(told) => end = Some(told),
-            Event::Done(done) => {
-                let end = end.ok_or_else(|| Failure::unexpected("contents without an end"))?;
-                return Ok((end, done));
-            }
-            Event::Data(_) => return Err(Failure::unexpected("contents that are here already")),
-            _ => {}
-        }
     }
 }

@@ -1,10 +1,9 @@
-//! The connection of a session, made again when it was lost: at once for a new command, and with growing pauses for the
-//! transfers that it was lost under.
+//! The connections of a session: one, or several side by side, opened when there are transfers for them. One that was lost is
+//! made again: at once for a new command, and with growing pauses for the transfers that it was lost under.
 
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ferry_core::rt;
 
@@ -15,62 +14,21 @@ use crate::options::Target;
 use crate::render::Output;
 use crate::transport;
 
-/// How long, and how often, transfers wait for a server that is gone.
-#[derive(Debug, Clone, Copy)]
-pub struct Patience {
-    /// The first pause; each one after it is twice as long.
-    pub first: Duration,
-    /// The longest pause.
-    pub most: Duration,
-    /// How long to go on when no transfer comes any further. Zero is not at all.
-    pub total: Duration,
-}
+mod lanes;
+mod patience;
 
-impl Default for Patience {
-    fn default() -> Self {
-        Self {
-            first: Duration::from_millis(500),
-            most: Duration::from_secs(8),
-            total: Duration::from_secs(60),
-        }
-    }
-}
+use lanes::Lanes;
+pub use patience::Patience;
+use patience::Trouble;
 
-impl Patience {
-    /// The pause before a try, the first one being 0. Up to a quarter more or less, so that the clients of a server that was
-    /// restarted do not all come in one moment.
-    fn pause(&self, tries: u32) -> Duration {
-        let pause = self.first.saturating_mul(2u32.saturating_pow(tries)).min(self.most);
-        let random = u32::try_from(RandomState::new().build_hasher().finish() % 512).unwrap_or(256);
-        pause.saturating_mul(768 + random) / 1024
-    }
-}
+/// The most connections of one session; more transfers than these share them. Beyond that, a server is kept from others more
+/// than a transfer gains.
+pub const CONNECTIONS_MAX: usize = 16;
 
-/// Tries since a transfer last came further.
-#[derive(Debug, Default)]
-struct Trouble {
-    tries: u32,
-    since: Option<Instant>,
-    steps: u64,
-}
+/// How long a further connection may take to stand, and again to log in: somebody waits for it who could go without.
+const FURTHER_WAIT: Duration = Duration::from_secs(5);
 
-impl Trouble {
-    /// The pause before the next try; `None` when it is time to give up.
-    fn next(&mut self, patience: &Patience, steps: u64) -> Option<Duration> {
-        if steps != self.steps {
-            *self = Self {
-                steps,
-                ..Self::default()
-            };
-        }
-        let pause = patience.pause(self.tries);
-        let since = *self.since.get_or_insert_with(Instant::now);
-        self.tries = self.tries.saturating_add(1);
-        (since.elapsed().saturating_add(pause) <= patience.total).then_some(pause)
-    }
-}
-
-/// Where to log in and as whom, and the connection there.
+/// Where to log in and as whom, and the connections there.
 #[derive(Debug)]
 pub struct Link {
     /// Where.
@@ -81,11 +39,14 @@ pub struct Link {
     pub deadlines: Deadlines,
     /// How long transfers wait for a server that is gone.
     pub patience: Patience,
-    current: Mutex<Option<Arc<Connection>>>,
-    /// Held by whoever makes a new connection; the others wait for that one. An asynchronous lock, made to be waited with.
+    lanes: Mutex<Lanes>,
+    /// Held by whoever makes a lost connection again; the others wait for him. So connections that are lost together are one
+    /// trouble. An asynchronous lock, made to be waited with.
     trouble: async_lock::Mutex<Trouble>,
     /// Grows whenever a transfer comes further.
     steps: AtomicU64,
+    /// Grows whenever the server was there again after a pause.
+    returns: AtomicU64,
 }
 
 impl Link {
@@ -96,34 +57,35 @@ impl Link {
             credentials,
             deadlines: Deadlines::default(),
             patience: Patience::default(),
-            current: Mutex::new(None),
+            lanes: Mutex::default(),
             trouble: async_lock::Mutex::default(),
             steps: AtomicU64::new(0),
+            returns: AtomicU64::new(0),
         }
     }
 
-    fn current(&self) -> MutexGuard<'_, Option<Arc<Connection>>> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lanes(&self) -> MutexGuard<'_, Lanes> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The connection, when there is one.
+    /// A connection, when there is one.
     pub fn connected(&self) -> Option<Arc<Connection>> {
-        self.current().clone().filter(|connection| !connection.is_lost())
+        self.lanes().first_open()
     }
 
-    /// The connection that was made last, though it may be lost.
+    /// A connection, though it may be lost when there is no better one.
     ///
     /// # Errors
     /// Exit code 8 when there was none.
     pub fn latest(&self) -> Result<Arc<Connection>> {
-        self.current()
-            .clone()
-            .ok_or_else(|| Failure::unreachable("there is no connection"))
+        let lanes = self.lanes();
+        let found = lanes.first_open().or_else(|| lanes.first());
+        found.ok_or_else(|| Failure::unreachable("there is no connection"))
     }
 
-    /// Takes the connection away, to be closed.
-    pub fn take(&self) -> Option<Arc<Connection>> {
-        self.current().take()
+    /// Takes all connections away, to be closed.
+    pub fn take(&self) -> Vec<Arc<Connection>> {
+        self.lanes().take()
     }
 
     /// Takes note of a transfer that came further: a server that is worth waiting for.
@@ -131,7 +93,7 @@ impl Link {
         self.steps.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The connection, made when there is none.
+    /// A connection, made when there is none.
     ///
     /// # Errors
     /// Exit code 3 for a refused login, 8 when the server cannot be reached, 12 when it is not understood.
@@ -139,83 +101,151 @@ impl Link {
         let mut trouble = self.trouble.lock().await;
         // Another command: what went wrong before is not held against it.
         *trouble = Trouble::default();
+        self.lanes().forgive();
         match self.connected() {
             Some(connection) => Ok(connection),
-            None => self.dial().await,
+            None => self.dial(0).await,
         }
     }
 
-    async fn dial(&self) -> Result<Arc<Connection>> {
-        let transport = transport::dial(&self.target.host, self.target.port, self.deadlines).await?;
-        let connection = Arc::new(Connection::open(transport, &self.credentials, self.deadlines).await?);
-        *self.current() = Some(connection.clone());
+    /// Makes the connection of a lane; in less time when there are others.
+    async fn dial(&self, lane: usize) -> Result<Arc<Connection>> {
+        let mut deadlines = self.deadlines;
+        if self.connected().is_some() {
+            deadlines.connect = deadlines.connect.min(FURTHER_WAIT);
+            deadlines.login = deadlines.login.min(FURTHER_WAIT);
+        }
+        let transport = transport::dial(&self.target.host, self.target.port, deadlines).await?;
+        let connection = Arc::new(Connection::open(transport, &self.credentials, deadlines).await?);
+        self.lanes().put(lane, connection.clone());
         Ok(connection)
     }
 
-    /// A connection on which a transfer can be taken up again that `failed` on another one, or on this one. Whoever comes first
-    /// waits and dials; the others get what he got.
+    /// A connection for one transfer: an idle one, a further one as long as there are less than `most`, or the least busy one.
+    /// A server that refuses a further one is content with those that there are, and so are we. With `most` 0 none is opened.
     ///
     /// # Errors
-    /// Why the server cannot be reached, once that has gone on for too long; at once what a retry does not mend.
-    pub async fn again(&self, failed: &Arc<Connection>, mut failure: Failure, output: &Output) -> Result<Arc<Connection>> {
-        let mut trouble = self.trouble.lock().await;
-        if let Some(connection) = self.connected().filter(|connection| !Arc::ptr_eq(connection, failed)) {
-            return Ok(connection);
+    /// Exit code 8 when there is no connection, not even a lost one.
+    pub async fn turn(&self, most: usize) -> Result<Turn<'_>> {
+        let (lane, opening) = self.lanes().enter(most.min(CONNECTIONS_MAX));
+        let place = Place { link: self, lane };
+        let first = opening.lock().await;
+        let (current, is_refused) = {
+            let lanes = self.lanes();
+            (lanes.current(lane), lanes.is_refused())
+        };
+        if let Some(connection) = current {
+            return Ok(Turn { place, connection });
         }
-        loop {
-            let Some(pause) = trouble.next(&self.patience, self.steps.load(Ordering::Relaxed)) else {
-                return Err(failure);
-            };
-            output.retry(&failure.error, pause)?;
-            rt::sleep(pause).await;
-            // A single request may have failed on a connection that holds.
-            if let Some(connection) = self.connected() {
-                return Ok(connection);
-            }
-            match self.dial().await {
-                Err(next) if next.exit == Exit::Network => failure = next,
-                result => return result,
+        if !is_refused {
+            match self.dial(lane).await {
+                Ok(connection) => return Ok(Turn { place, connection }),
+                Err(_) => self.lanes().refuse(),
             }
         }
+        drop(first);
+        drop(place);
+        if let Some((lane, connection)) = self.lanes().join() {
+            let place = Place { link: self, lane };
+            return Ok(Turn { place, connection });
+        }
+        // All were lost meanwhile: the transfer's retry begins with any of them.
+        let connection = self.latest()?;
+        let (lane, _) = self.lanes().enter(0);
+        let place = Place { link: self, lane };
+        Ok(Turn { place, connection })
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// A transfer counted in on a lane.
+#[derive(Debug)]
+struct Place<'l> {
+    link: &'l Link,
+    lane: usize,
+}
 
-    #[test]
-    fn pauses_grow_up_to_a_bound_and_differ() {
-        let patience = Patience::default();
-        for (tries, millis) in [(0, 500), (1, 1000), (3, 4000), (4, 8000), (40, 8000)] {
-            let pause = patience.pause(tries).as_millis();
-            assert!(pause >= millis * 3 / 4 && pause <= millis * 5 / 4, "{tries}: {pause}");
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.link.lanes().leave(self.lane);
+    }
+}
+
+/// A connection that a transfer has, maybe with others.
+#[derive(Debug)]
+pub struct Turn<'l> {
+    place: Place<'l>,
+    /// The connection.
+    pub connection: Arc<Connection>,
+}
+
+impl Turn<'_> {
+    /// Goes over to the least busy connection that holds; false when there is none.
+    fn change(&mut self) -> bool {
+        let link = self.place.link;
+        let Some((lane, connection)) = link.lanes().join() else {
+            return false;
+        };
+        self.place = Place { link, lane };
+        self.connection = connection;
+        true
+    }
+
+    /// Gets a connection on which the transfer can be taken up again that failed on this one. Whoever comes first waits and
+    /// dials; the others on this connection get what he got, and those on others that were lost with it dial at once. When this
+    /// one cannot be made again while others hold, one of those is taken.
+    ///
+    /// # Errors
+    /// Why the server cannot be reached, once that has gone on for too long; at once what a retry does not mend.
+    pub async fn again(&mut self, mut failure: Failure, output: &Output) -> Result<()> {
+        let link = self.place.link;
+        let returns = || link.returns.load(Ordering::Relaxed);
+        let before = returns();
+        let mut trouble = link.trouble.lock().await;
+        let lane = self.place.lane;
+        let is_lost = self.connection.is_lost();
+        let (open, is_refused) = {
+            let lanes = link.lanes();
+            (lanes.open(lane), lanes.is_refused())
+        };
+        if let Some(connection) = open.filter(|connection| !Arc::ptr_eq(connection, &self.connection)) {
+            self.connection = connection;
+            return Ok(());
         }
-        let first: std::collections::BTreeSet<_> = (0..20).map(|_| patience.pause(0)).collect();
-        assert!(first.len() > 1);
-    }
-
-    #[test]
-    fn what_comes_further_is_tried_for_longer() {
-        let patience = Patience {
-            first: Duration::from_secs(2),
-            most: Duration::from_secs(2),
-            total: Duration::from_secs(3),
-        };
-        let mut trouble = Trouble::default();
-        assert!(trouble.next(&patience, 0).is_some());
-        trouble.since = Some(Instant::now() - Duration::from_secs(2));
-        assert!(trouble.next(&patience, 0).is_none());
-        assert!(trouble.next(&patience, 1).is_some());
-        assert_eq!(trouble.tries, 1);
-    }
-
-    #[test]
-    fn no_patience_is_no_retry() {
-        let patience = Patience {
-            total: Duration::ZERO,
-            ..Patience::default()
-        };
-        assert!(Trouble::default().next(&patience, 0).is_none());
+        // Somebody else on this lane has tried in vain.
+        if is_lost && is_refused && self.change() {
+            return Ok(());
+        }
+        let mut is_there = is_lost && returns() != before;
+        loop {
+            let waits = !std::mem::take(&mut is_there);
+            if waits {
+                let Some(pause) = trouble.next(&link.patience, link.steps.load(Ordering::Relaxed)) else {
+                    return Err(failure);
+                };
+                output.retry(&failure.error, pause)?;
+                rt::sleep(pause).await;
+                // A single request may have failed on a connection that holds.
+                let open = link.lanes().open(lane);
+                if let Some(connection) = open {
+                    self.connection = connection;
+                    return Ok(());
+                }
+            }
+            match link.dial(lane).await {
+                Ok(connection) => {
+                    if waits {
+                        link.returns.fetch_add(1, Ordering::Relaxed);
+                    }
+                    self.connection = connection;
+                    return Ok(());
+                }
+                Err(_) if self.change() => {
+                    link.lanes().refuse();
+                    return Ok(());
+                }
+                Err(next) if next.exit == Exit::Network => failure = next,
+                Err(next) => return Err(next),
+            }
+        }
     }
 }

@@ -22,9 +22,9 @@ pub struct Options {
     /// No progress bar
     #[arg(short = 'q', long = "no-progress")]
     pub quiet: bool,
-    /// Transfers side by side: of several files to be sent, or of what is in a folder
-    #[arg(short = 'j', value_name = "N", default_value_t = crate::session::JOBS, value_parser = clap::value_parser!(u8).range(1..=32))]
-    pub jobs: u8,
+    /// Transfers side by side, over as many connections (16 at most); without it 4 over one
+    #[arg(short = 'j', value_name = "N", value_parser = clap::value_parser!(u8).range(1..=32))]
+    pub jobs: Option<u8>,
     /// Bytes a second, at most
     #[arg(long, value_name = "SIZE")]
     pub limit_rate: Option<ByteSize>,

@@ -159,7 +159,7 @@ pub fn sync_folder(folder: &Path) -> Result<()> {
 
 /// Where the part of a file lies: beside it, under its name where there is room for the suffix, and otherwise under the name's
 /// digest.
-fn part_of(target: &Path) -> PathBuf {
+pub fn part_of(target: &Path) -> PathBuf {
     let name = target.file_name().unwrap_or_default();
     let mut part = name.to_owned();
     if name.len() + PART_SUFFIX.len() > NAME_MAX_BYTES {

@@ -132,10 +132,10 @@ fn prepare(options: Options) -> Result<(Session, Job)> {
         ),
     };
     let settings = Settings {
-        jobs: options.jobs.into(),
         quiet: options.quiet,
         limit_rate: options.limit_rate.map(|rate| rate.0),
         digest: options.digest,
+        ..Settings::default().side_by_side(options.jobs)
     };
     let mut session = Session::new(
         target,

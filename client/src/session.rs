@@ -11,9 +11,10 @@ use futures_lite::StreamExt as _;
 use crate::connection::Connection;
 use crate::digests::Digests;
 use crate::exit::{Failure, Result};
-use crate::link::Link;
+use crate::link::{CONNECTIONS_MAX, Link};
 use crate::login::Credentials;
 use crate::options::Target;
+use crate::pool::Pool;
 use crate::progress::Paused;
 use crate::render::Output;
 use crate::tally::Tally;
@@ -39,8 +40,10 @@ impl std::fmt::Debug for Login {
 /// How transfers are done.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// How many transfers run side by side, of several files to be sent or of what is in a folder.
+    /// How many transfers run side by side, of several files or of what is in a folder.
     pub jobs: usize,
+    /// Over how many connections at most. More are opened only when there are transfers for them.
+    pub connections: usize,
     /// No progress bars and no lines about transfers that went well.
     pub quiet: bool,
     /// Bytes a second, at most.
@@ -59,6 +62,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             jobs: JOBS.into(),
+            connections: 1,
             quiet: false,
             limit_rate: None,
             digest: Algorithm::default(),
@@ -66,10 +70,25 @@ impl Default for Settings {
     }
 }
 
+impl Settings {
+    /// The same with so many transfers side by side, over as many connections. `None` leaves what nobody said: one connection.
+    #[must_use]
+    pub fn side_by_side(self, jobs: Option<u8>) -> Self {
+        let Some(jobs) = jobs.map(usize::from) else {
+            return self;
+        };
+        Self {
+            jobs,
+            connections: jobs.clamp(1, CONNECTIONS_MAX),
+            ..self
+        }
+    }
+}
+
 /// Everything that verbs typed by one user share.
 #[derive(Debug)]
 pub struct Session {
-    /// The connection, and how it is made again.
+    /// The connections, and how they are made again.
     pub link: Link,
     /// The remote working folder, absolute.
     pub cwd: RemotePath,
@@ -105,7 +124,7 @@ impl Session {
         }
     }
 
-    /// The connection, made or made again when there is none.
+    /// A connection, made or made again when there is none.
     ///
     /// # Errors
     /// As [`Link::connect`].
@@ -113,7 +132,8 @@ impl Session {
         self.link.connect().await
     }
 
-    /// How many small files may be under way at once: as many as the server takes, and a request more beside them.
+    /// How many small files may be under way at once: as many as the server takes on one connection, should the others be lost,
+    /// and a request more beside them.
     ///
     /// # Errors
     /// Exit code 8 when there is no connection.
@@ -128,13 +148,16 @@ impl Session {
         ferry_core::text::escape(name.as_bytes())
     }
 
-    /// Ends the connection in good order.
+    /// Ends all connections in good order.
     pub async fn close(&self) {
         let digests = self.digests.clone();
         rt::unblock(move || digests.save()).await;
-        if let Some(connection) = self.link.take() {
-            connection.close().await;
+        let connections = self.link.take();
+        let mut closing = Pool::new(connections.len());
+        for connection in &connections {
+            closing.push(connection.close());
         }
+        while closing.next().await.is_some() {}
     }
 }
 
@@ -175,5 +198,20 @@ impl Interrupts {
     /// Forgets one that came when nothing was running.
     pub fn clear(&self) {
         while self.0.try_recv().is_ok() {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_follow_the_transfers_that_were_asked_for_up_to_a_bound() {
+        let of = |jobs| {
+            let settings = Settings::default().side_by_side(jobs);
+            (settings.jobs, settings.connections)
+        };
+        assert_eq!([of(None), of(Some(1)), of(Some(4))], [(usize::from(JOBS), 1), (1, 1), (4, 4)]);
+        assert_eq!(of(Some(32)), (32, CONNECTIONS_MAX));
     }
 }

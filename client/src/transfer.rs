@@ -10,6 +10,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::connection::Connection;
 use crate::exit::{Exit, Failure, Result};
+use crate::link::Turn;
 use crate::render::insert_path;
 use crate::session::Session;
 
@@ -46,17 +47,29 @@ impl Pace {
     }
 }
 
-/// Does something that may be done again; when the connection is lost under it, does it again on a new one.
+/// Makes a transfer that may be made again, on a connection of its own when there may be as many; when the connection is lost
+/// under it, makes it again on a new one.
 ///
 /// # Errors
 /// What it fails with, unless a retry helps.
-pub async fn persist<T>(session: &Session, mut attempt: impl AsyncFnMut(&Connection) -> Result<T>) -> Result<T> {
-    let mut connection = session.link.latest()?;
+pub async fn persist<T>(session: &Session, attempt: impl AsyncFnMut(&Connection) -> Result<T>) -> Result<T> {
+    let turn = session.link.turn(session.settings.connections).await?;
+    go_on(session, turn, attempt).await
+}
+
+/// As [`persist`], for what is no transfer and worth no further connection.
+///
+/// # Errors
+/// As [`persist`].
+pub async fn persist_aside<T>(session: &Session, attempt: impl AsyncFnMut(&Connection) -> Result<T>) -> Result<T> {
+    let turn = session.link.turn(0).await?;
+    go_on(session, turn, attempt).await
+}
+
+async fn go_on<T>(session: &Session, mut turn: Turn<'_>, mut attempt: impl AsyncFnMut(&Connection) -> Result<T>) -> Result<T> {
     loop {
-        match attempt(&connection).await {
-            Err(failure) if failure.exit == Exit::Network => {
-                connection = session.link.again(&connection, failure, &session.output).await?;
-            }
+        match attempt(&turn.connection).await {
+            Err(failure) if failure.exit == Exit::Network => turn.again(failure, &session.output).await?,
             Ok(value) => {
                 session.link.step();
                 return Ok(value);
@@ -66,7 +79,7 @@ pub async fn persist<T>(session: &Session, mut attempt: impl AsyncFnMut(&Connect
     }
 }
 
-/// A transfer that ended well.
+/// What was moved, or was there already.
 #[derive(Debug)]
 pub struct Outcome {
     /// The remote file.
@@ -116,16 +129,26 @@ pub fn tell(session: &Session, outcome: &Outcome) -> Result<()> {
     Ok(())
 }
 
-/// An upload that ended well, and what the server said at its end.
+/// A transfer that ended well, and what the server said at its end.
 #[derive(Debug, Default)]
-pub struct Sent {
+pub struct Moved {
     /// The transfer, when there was one.
     pub outcome: Option<Outcome>,
     /// The server's answer.
     pub done: Done,
 }
 
-impl Sent {
+impl From<Outcome> for Moved {
+    /// A transfer to whose end the server had nothing to add.
+    fn from(outcome: Outcome) -> Self {
+        Self {
+            outcome: Some(outcome),
+            done: Done::default(),
+        }
+    }
+}
+
+impl Moved {
     /// Tells of it.
     ///
     /// # Errors
@@ -144,19 +167,19 @@ impl Sent {
     }
 }
 
-/// Ends of uploads that run side by side, told in the order in which they were named, however they come.
+/// Ends of transfers that run side by side, told in the order in which they were named, however they come.
 #[derive(Debug)]
 pub struct Ends<'e> {
     session: &'e Session,
     /// What went wrong so far.
     pub items: Items,
     /// Those that came before an earlier one.
-    waiting: BTreeMap<usize, Result<Sent>>,
+    waiting: BTreeMap<usize, Result<Moved>>,
     next: usize,
 }
 
 impl<'e> Ends<'e> {
-    /// For one upload, or for several.
+    /// For one transfer, or for several.
     pub fn new(session: &'e Session, several: bool) -> Self {
         Self {
             session,
@@ -166,11 +189,11 @@ impl<'e> Ends<'e> {
         }
     }
 
-    /// Takes the end of the upload with that place on the line.
+    /// Takes the end of the transfer with that place on the line.
     ///
     /// # Errors
     /// The failure itself when it is alone, or when nothing more can be done.
-    pub fn put(&mut self, at: usize, result: Result<Sent>) -> Result<()> {
+    pub fn put(&mut self, at: usize, result: Result<Moved>) -> Result<()> {
         match result {
             Err(failure) if failure.ends_command() => return Err(failure),
             result => drop(self.waiting.insert(at, result)),
@@ -261,7 +284,7 @@ mod tests {
     use crate::session::Settings;
     use ferry_core::{Algorithm, Error};
 
-    fn sent(name: &str) -> Sent {
+    fn sent(name: &str) -> Moved {
         let outcome = Outcome {
             path: None,
             size: 1,
@@ -271,7 +294,7 @@ mod tests {
             verified: true,
             name: name.to_owned(),
         };
-        Sent {
+        Moved {
             outcome: Some(outcome),
             done: Done::default(),
         }

@@ -270,8 +270,8 @@ pub trait Upload: Send {
     /// Its name in `partials`; empty when there is nothing to go on with later.
     fn id(&self) -> &str;
 
-    /// Where the bytes go on. [`CODE_PRESENT`] when a file of the declared size is there whose bytes may be the same: then
-    /// `prefix` is the digest of all of them, and a client that agrees commits without writing.
+    /// Where the bytes go on. [`CODE_PRESENT`] when a file of the declared size and time is there whose bytes may be the same, and
+    /// have the expected digest if there is one: then `prefix` is the digest of all of them, and a client that agrees commits without writing.
     fn start(&self) -> Start;
 
     /// Writes the next bytes. `too_large` beyond the declared size, `over_quota`, `disk_full`, `lease_lost`.

@@ -10,7 +10,8 @@ use ferry_core::line::{Call, Word};
 use ferry_core::store::CODE_START;
 use ferry_core::{Error, ErrorKind, rt};
 
-use super::{Answer, Download, Transfer};
+use super::file::{Fetched, Transfer};
+use super::{Answer, Download};
 use crate::args::{Role, literal, set};
 use crate::connection::{Connection, Event};
 use crate::exit::{Failure, Result};
@@ -21,7 +22,7 @@ use crate::place;
 use crate::pool::Pool;
 use crate::progress::Meter;
 use crate::source::SMALL_BYTES;
-use crate::transfer::{Items, persist};
+use crate::transfer::{Items, Outcome, persist, tell};
 
 impl Download<'_> {
     /// Makes a folder like the server's and fetches its files.
@@ -99,10 +100,11 @@ impl Download<'_> {
         if entry.size <= SMALL_BYTES && !self.checksum {
             self.check_clobber(&place).await?;
             let reach = AtomicU64::new(0);
-            persist(self.session, async |connection| {
+            let outcome = persist(self.session, async |connection| {
                 self.small(connection, &call, &place, &reach).await
             })
             .await?;
+            tell(self.session, &outcome)?;
             let mut folders = folders.lock().unwrap_or_else(PoisonError::into_inner);
             folders.extend(place.parent().map(Path::to_owned));
             return Ok(());
@@ -114,8 +116,8 @@ impl Download<'_> {
         })
         .await?
         {
-            None => Ok(()),
-            Some(_) => Err(self.became_folder(&place)),
+            Fetched::File(outcome) => tell(self.session, &outcome),
+            Fetched::Folder(_) => Err(self.became_folder(&place)),
         }
     }
 
@@ -124,7 +126,7 @@ impl Download<'_> {
     }
 
     /// Takes a small file in memory, and writes it in one go.
-    async fn small(&self, connection: &Connection, call: &Call, target: &Path, reach: &AtomicU64) -> Result<()> {
+    async fn small(&self, connection: &Connection, call: &Call, target: &Path, reach: &AtomicU64) -> Result<Outcome> {
         let Answer::Contents(mut request, begin) = self.ask(connection, call, None).await? else {
             return Err(self.became_folder(target));
         };
@@ -171,6 +173,6 @@ impl Download<'_> {
         let (place, no_clobber, proof) = (target.to_owned(), self.no_clobber, end.clone());
         let stored = rt::unblock(move || part::store(&place, &contents, &proof, new, no_clobber));
         stored.await?;
-        self.told(&begin, &end, size, target)
+        Ok(self.outcome(&begin, &end, size, target))
     }
 }

@@ -14,7 +14,7 @@ use crate::local::{self, shown};
 use crate::pool::Pool;
 use crate::request::Request;
 use crate::source;
-use crate::transfer::{Items, persist};
+use crate::transfer::{Items, persist_aside};
 
 /// How deep a folder tree may be that is sent.
 const DEPTH_MAX: usize = 256;
@@ -90,7 +90,7 @@ impl Upload<'_> {
             digest: self.session.settings.digest,
             ..Offer::default()
         };
-        let done = persist(self.session, async |connection| {
+        let done = persist_aside(self.session, async |connection| {
             let mut request = Request::start(connection, self.verb, call, &self.session.cwd, Some(offer.clone())).await?;
             request.done().await
         })

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use ferry_core::reply::{Column, ColumnKind, Layout, Value};
 use ferry_core::store::Start;
-use ferry_core::wire::message::{Begin, Cancel, Done, Expand, Rows};
-use ferry_core::{Algorithm, ErrorKind};
+use ferry_core::wire::message::{Begin, Cancel, Done, Expand, Fail, Request, Rows};
+use ferry_core::{Algorithm, Error, ErrorKind};
 
 use crate::fake::{Peer, Stage};
 use crate::{CONTENTS, folder_with, held};
@@ -275,5 +275,114 @@ fn a_small_file_with_more_than_was_announced_or_another_digest_leaves_nothing() 
         assert_eq!(stage.run("pull -d dir").unwrap_err().exit.code(), 11);
         assert!(stage.end().contains("\"kind\":\"digest_mismatch\""));
         assert_eq!(fs::read_dir(folder.path().join("dir")).unwrap().count(), 0);
+    }
+}
+
+/// What was told of each source, in order: the event, and the size of what came.
+fn told(out: &str) -> Vec<(String, Option<u64>)> {
+    let events = out
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    events
+        .filter(|event| event["event"] != "open")
+        .map(|event| (event["event"].as_str().unwrap().to_owned(), event["size"].as_u64()))
+        .collect()
+}
+
+/// The numbers of the requests for these sources, in their order, however they come.
+fn asked_for(peer: &mut Peer, names: &[&str]) -> Vec<u32> {
+    let mut ids = vec![0; names.len()];
+    for _ in names {
+        let frame = peer.next().unwrap();
+        let is_of = |name: &&str| frame.payload.windows(name.len()).any(|bytes| bytes == name.as_bytes());
+        let at = names.iter().position(is_of).unwrap();
+        ids[at] = frame.is::<Request>().id;
+    }
+    assert!(!ids.contains(&0));
+    ids
+}
+
+#[test]
+fn several_files_are_fetched_side_by_side_and_told_in_their_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut stage = Stage::new(folder.path(), |peer| {
+        // All are asked for before the first is answered, and the last one is answered first.
+        let ids = asked_for(peer, &["1st", "2nd", "3rd", "4th"]);
+        for (at, id) in ids.into_iter().enumerate().rev() {
+            if at == 1 {
+                peer.say(&Fail::new(id, &Error::not_found("2nd")));
+                continue;
+            }
+            peer.begin(id, Start::BEGINNING);
+            peer.data(id, &CONTENTS[..=at]);
+            peer.end(id, &CONTENTS[..=at]);
+        }
+    });
+    assert_eq!(stage.run("pull 1st 2nd 3rd 4th .").unwrap_err().exit.code(), 11);
+    let out = stage.end();
+    let done = |size| ("done".to_owned(), Some(size));
+    let expected = [
+        done(1),
+        ("error".to_owned(), None),
+        done(3),
+        done(4),
+        ("summary".to_owned(), None),
+    ];
+    assert_eq!(told(&out), expected, "{out}");
+    let summary: serde_json::Value = serde_json::from_str(out.lines().last().unwrap()).unwrap();
+    assert_eq!((&summary["files"], &summary["failed"]), (&3.into(), &1.into()));
+    assert_eq!(fs::read(folder.path().join("4th")).unwrap(), &CONTENTS[..4]);
+}
+
+#[test]
+fn a_folder_among_several_sources_keeps_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut stage = Stage::new(folder.path(), |peer| {
+        let ids = asked_for(peer, &["1st", "folder", "3rd"]);
+        manifest(peer, ids[1], &[(b"x", "file"), (b"y", "file")]);
+        for (at, id) in [(2, ids[2]), (0, ids[0])] {
+            peer.begin(id, Start::BEGINNING);
+            peer.data(id, &CONTENTS[..=at]);
+            peer.end(id, &CONTENTS[..=at]);
+        }
+        for _ in 0..2 {
+            let (id, _) = peer.request();
+            peer.say(&Begin {
+                id,
+                size: Some(CONTENTS.len() as u64),
+                ..Begin::new(Start::BEGINNING)
+            });
+            peer.data(id, CONTENTS);
+            peer.end(id, CONTENTS);
+        }
+    });
+    stage.run("pull -d 1st folder 3rd .").unwrap();
+    let out = stage.end();
+    let sizes: Vec<_> = told(&out).iter().filter_map(|(_, size)| *size).collect();
+    let whole = CONTENTS.len() as u64;
+    assert_eq!(sizes, [1, whole, whole, 3], "{out}");
+    assert_eq!(fs::read(folder.path().join("folder/y")).unwrap(), CONTENTS);
+}
+
+#[test]
+fn downloads_that_write_one_file_come_one_after_the_other() {
+    // A part of the first is what the second one is called.
+    for (line, kept) in [("pull x/f y/f .", "f"), ("pull f f.ferry-part .", "f.ferry-part")] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut stage = Stage::new(folder.path(), |peer| {
+            for contents in [&b"first"[..], b"second"] {
+                let (id, offer) = peer.request();
+                assert_eq!(offer.offset, None, "nothing of the other one is taken for its own");
+                peer.begin(id, Start::BEGINNING);
+                peer.data(id, contents);
+                peer.end(id, contents);
+            }
+        });
+        stage.run(line).unwrap();
+        assert!(!stage.end().contains("\"event\":\"error\""));
+        assert_eq!(fs::read(folder.path().join(kept)).unwrap(), b"second");
+        if kept != "f" {
+            assert_eq!(fs::read(folder.path().join("f")).unwrap(), b"first");
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -42,6 +43,9 @@ ferry_core::args! {
         /// Deeply.
         #[arg(short('d'), role(Recurse))]
         deep: bool,
+        /// Carefully.
+        #[arg(role(NoClobber))]
+        keep: bool,
     }
 }
 ferry_core::args! {
@@ -104,6 +108,30 @@ impl Peer {
     pub(crate) fn request(&mut self) -> (u32, Offer) {
         let request: Request = self.hear();
         (request.id, request.body.unwrap_or_default())
+    }
+
+    /// Takes whatever is sent here, until the client leaves; gives how many files that were.
+    pub(crate) fn take_all(&mut self) -> usize {
+        let mut files = 0;
+        while let Some(frame) = self.next() {
+            match frame.kind {
+                Kind::Request => {
+                    let request: Request = frame.is();
+                    if request.body.is_some_and(|offer| offer.folder) {
+                        self.made(request.id, "/folder");
+                    } else {
+                        self.begin(request.id, Start::BEGINNING);
+                    }
+                }
+                Kind::End => {
+                    let end: End = frame.is();
+                    self.stored(end.id, &end);
+                    files += 1;
+                }
+                _ => {}
+            }
+        }
+        files
     }
 
     pub(crate) fn say(&mut self, message: &impl Message) {
@@ -254,6 +282,8 @@ pub(crate) struct Stage {
     pub(crate) session: Session,
     pub(crate) out: Sink,
     server: JoinHandle<()>,
+    /// Says that no more connections are expected, where there may be any number of them.
+    is_over: Arc<AtomicBool>,
 }
 
 impl Stage {
@@ -289,6 +319,26 @@ impl Stage {
         })
     }
 
+    /// A session with any number of connections at once: `script` gets the number of each, the first one being 0, and says hello
+    /// itself. Gives how many there were.
+    pub(crate) fn crowd(folder: &Path, script: impl Fn(usize, &mut Peer) + Send + Sync + 'static) -> (Self, Arc<AtomicUsize>) {
+        let (count, is_over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        let (counted, over) = (count.clone(), is_over.clone());
+        let stage = Self::listening(folder, "secret", move |listener| {
+            std::thread::scope(|scope| {
+                while let Ok((stream, _)) = listener.accept() {
+                    if over.load(Ordering::SeqCst) {
+                        break;
+                    }
+                    let number = counted.fetch_add(1, Ordering::SeqCst);
+                    let script = &script;
+                    scope.spawn(move || script(number, &mut Peer(stream)));
+                }
+            });
+        });
+        (Self { is_over, ..stage }, count)
+    }
+
     fn listening(folder: &Path, password: &str, script: impl FnOnce(TcpListener) + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -311,7 +361,12 @@ impl Stage {
             most: Duration::from_millis(8),
             total: Duration::from_millis(100),
         };
-        Self { session, out, server }
+        Self {
+            session,
+            out,
+            server,
+            is_over: Arc::default(),
+        }
     }
 
     pub(crate) fn deadlines(mut self, deadlines: Deadlines) -> Self {
@@ -327,7 +382,11 @@ impl Stage {
 
     pub(crate) fn end(self) -> String {
         rt::block_on(self.session.close());
+        let port = self.session.link.target.port;
         drop(self.session);
+        self.is_over.store(true, Ordering::SeqCst);
+        // Whoever still listens is woken up by this.
+        let _ = TcpStream::connect(("127.0.0.1", port));
         self.server.join().expect("the server saw what it expected");
         self.out.text()
     }

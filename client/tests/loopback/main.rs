@@ -5,7 +5,10 @@
 mod connection;
 mod download;
 mod fake;
+mod meeting;
+mod present;
 mod retry;
+mod side_by_side;
 mod upload;
 
 use std::fs;

@@ -62,34 +62,48 @@ impl Verb for Upload {
         {
             ctx.home().make_dirs(&parent).await?;
         }
-        if let Some(file) = self.same_by_time(ctx, &place).await? {
+        let request = self.request(&place, ctx.offer());
+        if let Some(file) = self.already_there(ctx, &request).await? {
             return Ok(Reply::file(file));
         }
-        let request = self.request(&place, ctx.offer());
         let upload = self.open(ctx.home(), request).await?;
         ctx.receive_into(upload, &place).await.map(Reply::file)
     }
 }
 
 impl Upload {
-    /// In a tree, a file of the same size, time and mode is taken for the same one, unless digests are asked for: nothing is
-    /// read or sent, and the reply has no digest.
-    async fn same_by_time(&self, ctx: &Context<'_>, place: &HomePath) -> Result<Option<FileInfo>> {
+    /// A file of the same size, time and mode that is taken for the same one, so that nothing is stored. In a tree that is enough,
+    /// unless digests are asked for; the reply then has no digest. Elsewhere contents that came along with a digest are compared,
+    /// and the BLAKE3 digest of the file that is there is the client's proof.
+    async fn already_there(&self, ctx: &Context<'_>, request: &UploadRequest) -> Result<Option<FileInfo>> {
         let offer = ctx.offer();
-        if !self.recursive || self.checksum || offer.fresh || offer.modified.is_none() {
+        let by_time = self.recursive && !self.checksum;
+        let by_digest = !self.recursive && offer.eager && offer.expected.is_some();
+        if !(by_time || by_digest) || offer.fresh || offer.modified.is_none() {
             return Ok(None);
         }
-        let (size, modified, executable) = (offer.size, offer.modified, offer.executable);
-        match ctx.home().clone().stat(place).await {
-            Ok(found)
-                if found.kind == EntryKind::File
-                    && (Some(found.size), Some(found.modified), found.executable) == (size, modified, executable) =>
-            {
-                Ok(Some(file_info(place, &found)))
-            }
-            Err(error) if error.kind != ErrorKind::NotFound => Err(error),
-            _ => Ok(None),
+        let found = match ctx.home().stat(&request.path).await {
+            Err(error) if error.kind == ErrorKind::NotFound => return Ok(None),
+            found => found?,
+        };
+        let (size, modified, executable) = (Some(found.size), Some(found.modified), found.executable);
+        let is_same = (size, modified, executable) == (offer.size, offer.modified, offer.executable);
+        if found.kind != EntryKind::File || !is_same {
+            return Ok(None);
         }
+        let mut file = file_info(&request.path, &found);
+        if by_digest {
+            let claim = UploadRequest {
+                fresh: false,
+                ..request.clone()
+            };
+            let start = ctx.home().upload(claim).await?.start();
+            if start.code != CODE_PRESENT {
+                return Ok(None);
+            }
+            file.digest = start.prefix;
+        }
+        Ok(Some(file))
     }
 
     /// What the client offers, as the store asks for it.

@@ -183,6 +183,27 @@ fn an_eager_body_starts_from_the_beginning() {
 }
 
 #[test]
+fn eager_contents_that_are_there_already_are_not_stored_again() {
+    let h = Harness::new();
+    let sent = |bytes: &[u8]| {
+        let digest = Algorithm::Md5.digest(bytes);
+        Sent::file(bytes).offer(move |offer| {
+            (offer.modified, offer.eager, offer.expected) = (Some(5), true, Some(digest));
+        })
+    };
+    h.send("upload a", sent(BYTES)).unwrap();
+    let again = h.send("upload a", sent(BYTES)).unwrap();
+    assert!(again.begin.is_none());
+    assert_eq!(again.file.unwrap().digest, Some(Algorithm::Blake3.digest(BYTES)));
+    // Of the same size and time, and other bytes.
+    let other: Vec<u8> = BYTES.iter().rev().copied().collect();
+    assert_eq!(code(&h.send("upload a", sent(&other)).unwrap()), CODE_START);
+    assert_eq!(h.files()["/a"], other);
+    let refused = h.send("upload a --no-clobber", sent(&other)).unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Exists);
+}
+
+#[test]
 fn an_overwrite_gives_the_old_bytes_back_to_the_quota() {
     let h = Harness::new().quota(60);
     h.send("upload a", BYTES).unwrap();

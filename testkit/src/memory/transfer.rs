@@ -149,12 +149,12 @@ fn is_same(old: &UploadRequest, new: &UploadRequest) -> bool {
 
 /// Whether the file that is there may have the bytes that are to be sent.
 fn may_be_there(node: &Node, request: &UploadRequest) -> bool {
-    let same_time = request.modified == Some(node.modified);
     let same_digest = |digest: Digest| digest.algorithm().digest(&node.bytes) == digest;
     !request.fresh
         && node.kind == EntryKind::File
         && request.size == Some(node.bytes.len() as u64)
-        && (same_time || request.expected.is_some_and(same_digest))
+        && request.modified == Some(node.modified)
+        && request.expected.is_none_or(same_digest)
 }
 
 /// An upload being written.

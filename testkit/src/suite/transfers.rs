@@ -230,6 +230,17 @@ async fn present_files_are_told(s: &Subject) {
         "the file that is there was touched"
     );
 
+    let expecting = |digest| UploadRequest {
+        expected: Some(digest),
+        ..at_time(5_000_000_000)
+    };
+    let upload = home
+        .upload(expecting(md5(&contents)))
+        .await
+        .expect_ok("upload of the expected file");
+    expect_eq("how it starts", &upload.start().code, &CODE_PRESENT);
+    drop(upload);
+
     let fresh = UploadRequest {
         fresh: true,
         ..at_time(5_000_000_000)
@@ -238,6 +249,15 @@ async fn present_files_are_told(s: &Subject) {
     let roomy = s.home(None).await;
     let upload = roomy.upload(fresh).await.expect_ok("a fresh start");
     expect_eq("how a fresh start starts", &upload.start().code, &CODE_START);
+    drop(upload);
+    for partial in roomy.partials().await.expect_ok("partials") {
+        roomy.remove_partial(&partial.id).await.expect_ok("remove_partial");
+    }
+    let upload = roomy
+        .upload(expecting(md5(b"other")))
+        .await
+        .expect_ok("upload of another file");
+    expect_eq("how another file starts", &upload.start().code, &CODE_START);
     drop(upload);
     for partial in roomy.partials().await.expect_ok("partials") {
         roomy.remove_partial(&partial.id).await.expect_ok("remove_partial");
