@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_channel::{Receiver, Sender};
+use ferry_core::login::Method;
 use ferry_core::wire::REQUESTS_MAX;
 use ferry_core::wire::flow::Receiving;
 use ferry_core::wire::io::{FrameReader, Outbox, outbox};
@@ -236,6 +237,8 @@ pub struct Connection {
     pub user: String,
     /// What the server has to say at login.
     pub notice: Option<String>,
+    /// How the account logged in.
+    pub method: Method,
     writer: Mutex<Option<rt::Task<()>>>,
     /// Closing it, or dropping it, ends the reading task.
     stop: Sender<()>,
@@ -256,7 +259,7 @@ impl Connection {
         let (outbox, writer) = outbox(transport.writer);
         let writing = rt::spawn(writer.run());
         let reader = FrameReader::with_buffer(transport.reader, READ_BUFFER_BYTES);
-        let login = login::run(reader, &outbox, who, deadlines.login);
+        let login = login::run(reader, &outbox, transport.channel, who, deadlines.login);
         let opened = rt::timeout(deadlines.login, login).await;
         let opened = opened.map_err(|_| Failure::timeout("the server did not answer the login in time"))??;
         let (stop, stopped) = async_channel::bounded::<()>(1);
@@ -296,6 +299,7 @@ impl Connection {
             verbs: Arc::new(opened.verbs),
             user: opened.user,
             notice: opened.notice,
+            method: opened.method,
             stop,
         })
     }

@@ -2,6 +2,7 @@
 //! way that contents flow come with the catalogue that the server sends at login.
 
 pub mod args;
+mod ask;
 pub mod catalogue;
 pub mod complete;
 pub mod connection;
@@ -30,8 +31,10 @@ pub mod source;
 pub mod table;
 pub mod tally;
 pub mod time;
+mod tls;
 pub mod transfer;
 pub mod transport;
+pub mod trust;
 pub mod upload;
 pub mod words;
 

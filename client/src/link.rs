@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use ferry_core::login::Methods;
 use ferry_core::rt;
 
 use crate::connection::{Connection, Deadlines};
@@ -13,6 +14,7 @@ use crate::login::Credentials;
 use crate::options::Target;
 use crate::render::Output;
 use crate::transport;
+use crate::trust::Trust;
 
 mod lanes;
 mod patience;
@@ -33,6 +35,8 @@ const FURTHER_WAIT: Duration = Duration::from_secs(5);
 pub struct Link {
     /// Where.
     pub target: Target,
+    /// Which servers are trusted.
+    pub trust: Trust,
     /// As whom.
     pub credentials: Credentials,
     /// How long things may take, from the next connection on.
@@ -51,9 +55,10 @@ pub struct Link {
 
 impl Link {
     /// A link that is not connected yet.
-    pub fn new(target: Target, credentials: Credentials) -> Self {
+    pub fn new(target: Target, trust: Trust, credentials: Credentials) -> Self {
         Self {
             target,
+            trust,
             credentials,
             deadlines: Deadlines::default(),
             patience: Patience::default(),
@@ -115,8 +120,20 @@ impl Link {
             deadlines.connect = deadlines.connect.min(FURTHER_WAIT);
             deadlines.login = deadlines.login.min(FURTHER_WAIT);
         }
-        let transport = transport::dial(&self.target.host, self.target.port, deadlines).await?;
-        let connection = Arc::new(Connection::open(transport, &self.credentials, deadlines).await?);
+        let transport = transport::dial(&self.target, &self.trust, deadlines).await?;
+        let (target, trust, mut who) = (self.target.clone(), self.trust.clone(), self.credentials.clone());
+        let who = rt::unblock(move || {
+            who.allowed = Methods::for_password(trust.method(&target, &who.user)?);
+            Ok::<_, Failure>(who)
+        });
+        let connection = Arc::new(Connection::open(transport, &who.await?, deadlines).await?);
+        let (target, trust, user, method) = (
+            self.target.clone(),
+            self.trust.clone(),
+            self.credentials.user.clone(),
+            connection.method,
+        );
+        rt::unblock(move || trust.learn_method(&target, &user, method)).await?;
         self.lanes().put(lane, connection.clone());
         Ok(connection)
     }

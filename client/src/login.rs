@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ferry_core::login::scram;
+use ferry_core::login::{Channel, ClientLogin, Method, Methods, Secret};
 use ferry_core::wire::Map;
 use ferry_core::wire::frame::{Kind, Stage};
 use ferry_core::wire::io::{FrameReader, Incoming, Outbox};
@@ -23,6 +23,19 @@ pub struct Credentials {
     pub user: String,
     /// The password; it never leaves this process.
     pub password: String,
+    /// The ways in which the password may be used.
+    pub allowed: Methods,
+}
+
+impl Credentials {
+    /// A name and a password that was not used before.
+    pub fn new(user: impl Into<String>, password: impl Into<String>) -> Self {
+        Self {
+            user: user.into(),
+            password: password.into(),
+            allowed: Methods::for_password(None),
+        }
+    }
 }
 
 impl std::fmt::Debug for Credentials {
@@ -38,6 +51,8 @@ pub(crate) struct Opened {
     pub(crate) user: String,
     pub(crate) notice: Option<String>,
     pub(crate) verbs: Vec<VerbInfo>,
+    /// How the account logs in.
+    pub(crate) method: Method,
 }
 
 /// A connection before its first request.
@@ -49,11 +64,17 @@ struct Door<'d> {
     patience: Duration,
 }
 
-/// Says hello, logs in with SCRAM-SHA-256 and takes the catalogue.
+/// Says hello, logs in and takes the catalogue.
 ///
 /// # Errors
 /// `login_refused`; exit code 12 for a server of another version, 8 for one that leaves.
-pub(crate) async fn run(reader: FrameReader<Reader>, outbox: &Outbox, who: &Credentials, patience: Duration) -> Result<Opened> {
+pub(crate) async fn run(
+    reader: FrameReader<Reader>,
+    outbox: &Outbox,
+    channel: Channel,
+    who: &Credentials,
+    patience: Duration,
+) -> Result<Opened> {
     let mut door = Door {
         reader,
         outbox,
@@ -63,15 +84,24 @@ pub(crate) async fn run(reader: FrameReader<Reader>, outbox: &Outbox, who: &Cred
     door.say(&Hello::new(concat!("ferry ", env!("CARGO_PKG_VERSION")))).await?;
     let hello: Hello = door.hear().await?;
     hello.check().map_err(Failure::protocol)?;
-    if !hello.mechanisms.iter().any(|name| name == scram::MECHANISM) {
+    let secret = Secret::Password {
+        user: who.user.clone(),
+        password: who.password.clone().into(),
+        allowed: who.allowed,
+    };
+    let (client, step) = ClientLogin::start(secret, channel)?;
+    if !hello.mechanisms.iter().any(|name| name == step.mechanism) {
         let text = "the server offers no way to log in that this client knows";
         return Err(Failure::protocol(Error::unsupported(text)));
     }
-    let (client, data) = scram::Client::start(&who.user, &who.password)?;
-    let mechanism = scram::MECHANISM.to_owned();
-    door.say(&Login { mechanism, data }).await?;
+    let mechanism = step.mechanism.to_owned();
+    door.say(&Login {
+        mechanism,
+        data: step.data,
+    })
+    .await?;
     let challenge: Challenge = door.hear().await?;
-    let (finish, data) = rt::unblock(move || client.answer(&challenge.data)).await?;
+    let (finish, data) = rt::unblock(move || client.answer(challenge.mechanism.as_deref(), &challenge.data)).await?;
     door.say(&Answer { data }).await?;
     let welcome: Welcome = door.hear().await?;
     finish.check(&welcome.data)?;
@@ -83,6 +113,7 @@ pub(crate) async fn run(reader: FrameReader<Reader>, outbox: &Outbox, who: &Cred
         user: welcome.user,
         notice: welcome.notice,
         verbs,
+        method: finish.method(),
     })
 }
 

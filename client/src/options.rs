@@ -46,6 +46,9 @@ pub struct Options {
     /// The file of known server keys
     #[arg(long, value_name = "FILE")]
     pub known_hosts: Option<PathBuf>,
+    /// Trust servers whose certificate this authority signed (PEM)
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
     /// No encryption; only to a loopback address
     #[arg(long)]
     pub no_tls: bool,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser as _;
+use ferry_core::fingerprint::Fingerprint;
 use ferry_core::line::Word;
 use ferry_core::{Error, rt};
 
@@ -21,6 +22,7 @@ use crate::run::{self, From};
 use crate::script::{self, Lines};
 use crate::session::{Interrupts, Login, Session, Settings};
 use crate::shell;
+use crate::trust::{self, FirstSight, Trust};
 
 /// The longest password, in bytes.
 const PASSWORD_MAX_BYTES: u64 = 1024;
@@ -59,10 +61,11 @@ enum Job {
     Words(Vec<Word>),
 }
 
-/// Runs the shell, or the script on standard input, against a server at `address`; gives the exit code. Blocks, as [`session`].
-pub fn shell_on(address: SocketAddr, user: &str, password: &str) -> i32 {
+/// Runs the shell, or the script on standard input, against the server at `address` that has this key; gives the exit code. Blocks, as [`session`].
+pub fn shell_on(address: SocketAddr, key: Fingerprint, user: &str, password: &str) -> i32 {
     let login = Login {
         address: address.to_string(),
+        key: Some(key),
         user: user.to_owned(),
         password: password.to_owned(),
     };
@@ -77,8 +80,9 @@ pub fn session(login: Login, input: Input) -> i32 {
         .parse::<Target>()
         .map_err(|error| Error::bad_request(error).into());
     let session = target.map(|target| {
-        let Login { user, password, .. } = login;
-        Session::new(target, Credentials { user, password }, output, Settings::default())
+        let trust = login.key.map_or_else(Trust::plain, Trust::pinned);
+        let who = Credentials::new(login.user, login.password);
+        Session::new(target, trust, who, output, Settings::default())
     });
     match session {
         Ok(session) => rt::block_on(finish(session, Job::Lines(input))),
@@ -118,6 +122,7 @@ fn prepare(options: Options) -> Result<(Session, Job)> {
                 .into());
         }
     };
+    let trust = trust(&options)?;
     let password = password(&options, &user, &target.host)?;
     let job = match &options.batch {
         Some(file) => Job::Lines(Input::Script(open_script(file)?)),
@@ -139,13 +144,34 @@ fn prepare(options: Options) -> Result<(Session, Job)> {
     };
     let mut session = Session::new(
         target,
-        Credentials { user, password },
+        trust,
+        Credentials::new(user, password),
         Output::standard(options.json),
         settings,
     );
     session.digests = Arc::new(Digests::of_user());
     session.link.patience.total = Duration::from_secs(options.retry_for);
     Ok((session, job))
+}
+
+/// Which servers are trusted.
+fn trust(options: &Options) -> Result<Trust> {
+    if options.no_tls {
+        return Ok(Trust::plain());
+    }
+    let is_terminal = io::stdin().is_terminal() && console::Term::stderr().is_term();
+    let pin = options.pin.as_deref().map(str::parse).transpose();
+    Ok(Trust {
+        tls: true,
+        pin: pin.map_err(|error| Error::bad_request(format!("--pin: {error}")))?,
+        authority: options.ca.clone(),
+        file: options.known_hosts.clone().or_else(trust::default_file),
+        first_sight: match (options.accept_new, is_terminal) {
+            (true, _) => FirstSight::Accept,
+            (false, true) => FirstSight::Ask,
+            (false, false) => FirstSight::Refuse,
+        },
+    })
 }
 
 fn open_script(file: &Path) -> Result<Box<dyn BufRead + Send>> {

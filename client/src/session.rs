@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_channel::Receiver;
 use async_signal::{Signal, Signals};
+use ferry_core::fingerprint::Fingerprint;
 use ferry_core::{Algorithm, RemotePath, rt};
 use futures_lite::StreamExt as _;
 
@@ -19,12 +20,15 @@ use crate::progress::Paused;
 use crate::render::Output;
 use crate::tally::Tally;
 use crate::transfer::Pace;
+use crate::trust::Trust;
 
 /// Where to log in, and as whom.
 #[derive(Clone)]
 pub struct Login {
     /// `HOST[:PORT]`, as in a target.
     pub address: String,
+    /// The server's key; without one there is no encryption, and the server must be on this machine.
+    pub key: Option<Fingerprint>,
     /// The account's name.
     pub user: String,
     /// Its password.
@@ -110,9 +114,9 @@ pub struct Session {
 
 impl Session {
     /// A session that is not connected yet.
-    pub fn new(target: Target, credentials: Credentials, output: Output, settings: Settings) -> Self {
+    pub fn new(target: Target, trust: Trust, credentials: Credentials, output: Output, settings: Settings) -> Self {
         Self {
-            link: Link::new(target, credentials),
+            link: Link::new(target, trust, credentials),
             cwd: RemotePath::from("/"),
             local: std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
             output,

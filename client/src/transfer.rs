@@ -282,6 +282,7 @@ mod tests {
     use crate::login::Credentials;
     use crate::render::tests::output;
     use crate::session::Settings;
+    use crate::trust::Trust;
     use ferry_core::{Algorithm, Error};
 
     fn sent(name: &str) -> Moved {
@@ -303,11 +304,8 @@ mod tests {
     /// What is told of `work`: one word a line.
     fn told(work: impl FnOnce(&mut Ends<'_>)) -> Vec<String> {
         let (output, _, err) = output(false);
-        let who = Credentials {
-            user: String::new(),
-            password: String::new(),
-        };
-        let session = Session::new("host".parse().unwrap(), who, output, Settings::default());
+        let who = Credentials::new("", "");
+        let session = Session::new("host".parse().unwrap(), Trust::plain(), who, output, Settings::default());
         work(&mut Ends::new(&session, true));
         let text = err.text();
         text.lines()

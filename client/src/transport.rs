@@ -3,11 +3,16 @@
 use std::net::SocketAddr;
 
 use async_std::net::{TcpStream, ToSocketAddrs as _};
+use ferry_core::login::Channel;
 use ferry_core::rt;
+use ferry_core::text::escape;
 use futures_lite::{AsyncRead, AsyncWrite};
 
 use crate::connection::Deadlines;
 use crate::exit::{Failure, Result, plain};
+use crate::options::Target;
+use crate::tls;
+use crate::trust::Trust;
 
 /// What a connection reads from.
 pub type Reader = Box<dyn AsyncRead + Send + Unpin>;
@@ -20,44 +25,78 @@ pub struct Transport {
     pub reader: Reader,
     /// To the server.
     pub writer: Writer,
+    /// What a login is bound to.
+    pub channel: Channel,
 }
 
 impl std::fmt::Debug for Transport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Transport")
+        write!(f, "Transport({:?})", self.channel)
     }
 }
 
-/// Connects to a server.
+/// Connects to a server that is trusted. Asks the user about a new key when that is wanted, and then connects once more: no
+/// server waits for a person.
 ///
 /// # Errors
-/// Exit code 8 when nobody is there, 3 when the address is not on this machine: without encryption nothing leaves it.
-pub async fn dial(host: &str, port: u16, deadlines: Deadlines) -> Result<Transport> {
-    let shown = ferry_core::text::escape(host.as_bytes());
-    let attempt = async {
-        let found = (host, port).to_socket_addrs().await;
-        let addresses: Vec<SocketAddr> = found
-            .map_err(|error| Failure::unreachable(format!("{shown}: {}", plain(&error))))?
-            .collect();
-        let local: Vec<SocketAddr> = addresses.iter().copied().filter(|a| a.ip().is_loopback()).collect();
-        if local.is_empty() && !addresses.is_empty() {
-            return Err(Failure::login(format!(
-                "{shown} is not on this machine, and connections without encryption do not leave it"
-            )));
-        }
-        TcpStream::connect(local.as_slice())
-            .await
-            .map_err(|error| Failure::unreachable(format!("{shown}:{port}: {}", plain(&error))))
+/// Exit code 8 when nobody is there, 3 when its key is not trusted, and without TLS when the address is not on this machine.
+pub async fn dial(target: &Target, trust: &Trust, deadlines: Deadlines) -> Result<Transport> {
+    loop {
+        let attempt = rt::timeout(deadlines.connect, connect(target, trust)).await;
+        let shown = escape(target.host.as_bytes());
+        let (transport, key) = attempt.map_err(|_| Failure::timeout(format!("{shown}:{}: no answer", target.port)))??;
+        let Some(key) = key else {
+            return Ok(transport);
+        };
+        drop(transport);
+        let (target, trust) = (target.clone(), trust.clone());
+        rt::unblock(move || crate::ask::about_key(&trust, &target, key)).await?;
+    }
+}
+
+/// Connects; gives the server's key when the user has to be asked about it first.
+async fn connect(target: &Target, trust: &Trust) -> Result<(Transport, Option<ferry_core::fingerprint::Fingerprint>)> {
+    let stream = open(target, trust.tls).await?;
+    if !trust.tls {
+        let transport = Transport {
+            reader: Box::new(stream.clone()),
+            writer: Box::new(stream),
+            channel: Channel::Plain,
+        };
+        return Ok((transport, None));
+    }
+    let greeted = tls::greet(stream, &target.host, trust.authority.as_deref()).await?;
+    let is_trusted = {
+        let (target, trust) = (target.clone(), trust.clone());
+        let (key, is_vouched_for) = (greeted.key, greeted.is_vouched_for);
+        rt::unblock(move || trust.check(&target, key, is_vouched_for)).await?
     };
-    let stream = rt::timeout(deadlines.connect, attempt)
-        .await
-        .map_err(|_| Failure::timeout(format!("{shown}:{port}: no answer")))??;
+    let (reader, writer) = futures_lite::io::split(greeted.stream);
+    let transport = Transport {
+        reader: Box::new(reader),
+        writer: Box::new(writer),
+        channel: greeted.channel,
+    };
+    Ok((transport, (!is_trusted).then_some(greeted.key)))
+}
+
+async fn open(target: &Target, tls: bool) -> Result<TcpStream> {
+    let (host, port) = (target.host.as_str(), target.port);
+    let shown = escape(host.as_bytes());
+    let failed = |error: std::io::Error| Failure::unreachable(format!("{shown}:{port}: {}", plain(&error)));
+    let found = (host, port).to_socket_addrs().await;
+    let found = found.map_err(|error| Failure::unreachable(format!("{shown}: {}", plain(&error))))?;
+    let (near, far): (Vec<SocketAddr>, Vec<SocketAddr>) = found.partition(|address| address.ip().is_loopback());
+    let addresses = match tls {
+        true => [near, far].concat(),
+        false if near.is_empty() && !far.is_empty() => {
+            let text = format!("{shown} is not on this machine, and connections without encryption do not leave it");
+            return Err(Failure::login(text));
+        }
+        false => near,
+    };
+    let stream = TcpStream::connect(addresses.as_slice()).await.map_err(failed)?;
     // Without this a small frame behind another one waits for a delayed acknowledgement.
-    let prompt = stream.set_nodelay(true);
-    prompt.map_err(|error| Failure::unreachable(format!("{shown}:{port}: {}", plain(&error))))?;
-    // TLS wraps the stream here, before the first frame.
-    Ok(Transport {
-        reader: Box::new(stream.clone()),
-        writer: Box::new(stream),
-    })
+    stream.set_nodelay(true).map_err(failed)?;
+    Ok(stream)
 }

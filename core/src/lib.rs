@@ -11,6 +11,7 @@ pub mod context;
 pub mod digest;
 pub mod dispatch;
 pub mod error;
+pub mod fingerprint;
 pub mod home;
 pub mod line;
 pub mod login;

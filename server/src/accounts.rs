@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
-use ferry_core::login::scram::{self, Verifier};
+use ferry_core::login::{Credential, Opening, ServerLogin, Standing, Step, scram};
 use ferry_core::{Error, ErrorKind, Result, User};
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 use serde::{Deserialize, Serialize};
@@ -28,28 +28,10 @@ pub(crate) struct Account {
     /// Whether it may not log in for now.
     #[serde(default)]
     pub(crate) disabled: bool,
-    /// How it logs in.
-    pub(crate) auth: Auth,
+    /// How it logs in: pinned here, never negotiated.
+    pub(crate) auth: Credential,
     /// When it was made, in seconds since 1970-01-01 UTC.
     pub(crate) created: u64,
-}
-
-/// How an account logs in; pinned per account, never negotiated down.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Auth {
-    /// SCRAM-SHA-256.
-    #[serde(rename = "scram-sha-256")]
-    Scram(Verifier),
-}
-
-impl Account {
-    /// The mechanism's name on the command line.
-    pub(crate) fn auth_name(&self) -> &'static str {
-        match self.auth {
-            Auth::Scram(_) => "scram-sha-256",
-        }
-    }
 }
 
 /// Someone who is logged in: his rights as they are now, and whether he must leave.
@@ -160,18 +142,22 @@ impl Accounts {
         rows.map(|row| decode(row.map_err(broken)?.1.value())).collect()
     }
 
-    /// What a login of that name is checked against, and whether it may succeed. Unknown and disabled users get a decoy, so
-    /// that nobody can tell them from wrong passwords.
-    pub(crate) fn verifier(&self, name: &str) -> Result<Verifier> {
-        match self.get(name) {
-            Ok(Account {
-                disabled: false,
-                auth: Auth::Scram(verifier),
-                ..
-            }) => Ok(verifier),
-            Err(error) if error.kind != ErrorKind::NotFound => Err(error),
-            _ => Ok(Verifier::decoy(&self.secret, name)),
-        }
+    /// Challenges a client that says it is `name`. Unknown and disabled users are challenged like others, so that nobody can tell
+    /// them from wrong passwords.
+    ///
+    /// # Errors
+    /// As [`Opening::challenge`]; `internal` when the accounts cannot be read.
+    pub(crate) fn challenge(&self, opening: Opening, name: &str) -> Result<(ServerLogin, Step)> {
+        let account = match self.get(name) {
+            Err(error) if error.kind != ErrorKind::NotFound => return Err(error),
+            found => found.ok(),
+        };
+        let standing = match &account {
+            None => Standing::Unknown,
+            Some(account) if account.disabled => Standing::Disabled(&account.auth),
+            Some(account) => Standing::Open(&account.auth),
+        };
+        opening.challenge(standing, &self.secret)
     }
 
     /// Takes note that `name` is logged in.
@@ -273,7 +259,7 @@ mod tests {
     use super::*;
 
     fn account(name: &str) -> Account {
-        let auth = Auth::Scram(Verifier::decoy(b"test", name));
+        let auth = Credential::Scram(scram::Verifier::decoy(b"test", name));
         Account {
             user: User::named(name),
             quota: Some(10),
@@ -331,21 +317,5 @@ mod tests {
             .unwrap();
         assert!(live.end.is_closed());
         assert_eq!(accounts.log_in("alice").unwrap_err().kind, ErrorKind::LoginRefused);
-    }
-
-    #[test]
-    fn unknown_and_disabled_users_get_a_stable_decoy() {
-        let (_folder, accounts) = accounts();
-        accounts
-            .add(&Account {
-                disabled: true,
-                ..account("alice")
-            })
-            .unwrap();
-        for name in ["alice", "bob"] {
-            let decoy = accounts.verifier(name).unwrap();
-            assert_eq!(decoy, accounts.verifier(name).unwrap());
-            assert_ne!(Auth::Scram(decoy), account(name).auth);
-        }
     }
 }

@@ -12,13 +12,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_std::os::unix::net::UnixListener;
+use ferry_core::login::Credential;
 use ferry_core::size::ByteSize;
 use ferry_core::store::{Check, Store};
 use ferry_core::{Error, ErrorKind, Result, rt};
 use futures_lite::{AsyncReadExt as _, AsyncWriteExt as _};
 use serde::{Deserialize, Serialize};
 
-use crate::accounts::{Account, Accounts, Auth};
+use crate::accounts::{Account, Accounts};
 use crate::config::make_private;
 use crate::server::Server;
 use crate::watch::now_ms;
@@ -43,7 +44,7 @@ pub(crate) enum Ask {
     /// Other rights or another quota.
     Set(String, Changes),
     /// Another password; ends the sessions.
-    Password(String, Auth),
+    Password(String, Credential),
     /// Whether the account is locked; locking ends the sessions.
     Disable(String, bool),
     /// Removes the account, and with `true` the home as well; ends the sessions.

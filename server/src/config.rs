@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use ferry_core::{Error, Result};
 use serde::Deserialize;
 
-use crate::Durability;
+use crate::{Durability, tls};
 
 /// The file's name in the data folder.
 const FILE: &str = "ferryd.toml";
 
-/// What a config file may say. Every key has an option of the same name, which wins.
+/// What a config file may say. Keys that are options too have the same name, and the option wins. Relative paths start at the file's folder.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct File {
@@ -24,6 +24,10 @@ pub(crate) struct File {
     pub(crate) log_format: Option<LogFormat>,
     /// No encryption; only on a loopback address.
     pub(crate) no_tls: Option<bool>,
+    /// The server's certificate, with those between it and the root; PEM. Has no option.
+    pub(crate) certificate: Option<PathBuf>,
+    /// Its private key; PEM, and for its owner alone. Has no option.
+    pub(crate) key: Option<PathBuf>,
 }
 
 /// What log lines look like.
@@ -47,21 +51,36 @@ pub(crate) fn read(path: Option<&Path>, data: &Path) -> Result<File> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !must => return Ok(File::default()),
         text => text.map_err(|error| Error::bad_request(format!("config {}: {error}", path.display())))?,
     };
-    toml::from_str(&text)
-        .map_err(|error| Error::bad_request(format!("config {}: {}", path.display(), error.to_string().trim_end())))
+    let mut file: File = toml::from_str(&text)
+        .map_err(|error| Error::bad_request(format!("config {}: {}", path.display(), error.to_string().trim_end())))?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    for named in [&mut file.certificate, &mut file.key].into_iter().flatten() {
+        *named = folder.join(&named);
+    }
+    Ok(file)
 }
 
-/// The address that a `HOST:PORT` means. Until TLS is there, only loopback addresses are taken.
+impl File {
+    /// The admin's own key and certificate, if he has some.
+    pub(crate) fn tls_files(&self) -> tls::Files {
+        tls::Files {
+            certificate: self.certificate.clone(),
+            key: self.key.clone(),
+        }
+    }
+}
+
+/// The address that a `HOST:PORT` means. Without TLS, only loopback addresses are taken.
 ///
 /// # Errors
 /// `bad_request`, naming what is wrong.
-pub(crate) fn listen_address(text: &str) -> Result<SocketAddr> {
+pub(crate) fn listen_address(text: &str, has_tls: bool) -> Result<SocketAddr> {
     let bad =
         |why: &dyn std::fmt::Display| Error::bad_request(format!("--listen {text}: {why}")).hint("write it like 127.0.0.1:7171");
     let address = text.to_socket_addrs().map_err(|error| bad(&error))?.next();
     let address = address.ok_or_else(|| bad(&"no address"))?;
-    if !address.ip().is_loopback() {
-        return Err(bad(&"this version has no TLS yet and listens on loopback addresses only"));
+    if !has_tls && !address.ip().is_loopback() {
+        return Err(bad(&"without TLS only loopback addresses are listened on"));
     }
     Ok(address)
 }
@@ -110,9 +129,15 @@ mod tests {
 
     #[test]
     fn only_loopback_is_listened_on_without_tls() {
-        assert!(listen_address("127.0.0.1:0").is_ok() && listen_address("[::1]:7171").is_ok());
-        for text in ["0.0.0.0:7171", "192.0.2.1:1", "7171", "127.0.0.1:99999", ""] {
-            assert!(listen_address(text).is_err(), "{text}");
+        assert!(listen_address("127.0.0.1:0", false).is_ok() && listen_address("[::1]:7171", false).is_ok());
+        for text in ["0.0.0.0:7171", "192.0.2.1:1"] {
+            assert!(
+                listen_address(text, false).is_err() && listen_address(text, true).is_ok(),
+                "{text}"
+            );
+        }
+        for text in ["7171", "127.0.0.1:99999", ""] {
+            assert!(listen_address(text, true).is_err(), "{text}");
         }
     }
 }

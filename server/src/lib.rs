@@ -12,6 +12,7 @@ mod out;
 mod requests;
 mod server;
 mod session;
+mod tls;
 mod trial;
 mod users;
 mod watch;
@@ -22,6 +23,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ferry_core::Result;
+use ferry_core::fingerprint::Fingerprint;
 use ferry_core::store::Store;
 
 /// What the server does not bring along: where files are kept, and the shell of `ferryd try`.
@@ -29,9 +31,9 @@ use ferry_core::store::Store;
 pub struct Parts {
     /// Opens the store in the data folder.
     pub store: fn(data: &Path, durability: Durability) -> Result<Arc<dyn Store>>,
-    /// Runs our shell against a server on this machine, logged in; with standard input not a terminal, the lines it
+    /// Runs our shell against the server at an address with that key, logged in; with standard input not a terminal, the lines it
     /// reads. Gives the exit code.
-    pub shell: fn(address: SocketAddr, user: &str, password: &str) -> i32,
+    pub shell: fn(address: SocketAddr, key: Fingerprint, user: &str, password: &str) -> i32,
 }
 
 /// When an upload is acknowledged.

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use async_signal::{Signal, Signals};
 use async_std::net::{TcpListener, TcpStream};
-use ferry_core::{Error, Result, rt};
+use ferry_core::login::Channel;
+use ferry_core::{Error, ErrorKind, Result, rt};
 use futures_lite::{FutureExt as _, StreamExt as _};
 
 use crate::server::Server;
@@ -15,6 +16,8 @@ use crate::session::serve;
 
 /// How long running requests may take to finish when the server stops.
 const DRAIN: Duration = Duration::from_secs(10);
+/// The most time for the TLS handshake.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long to wait when the system has no more descriptors: others must leave first.
 const BREATH: Duration = Duration::from_millis(100);
 
@@ -80,6 +83,16 @@ fn begin(server: &Arc<Server>, stream: TcpStream, peer: SocketAddr) {
         tracing::debug!(%error, "peer is gone already");
         return;
     }
-    // The place of TLS: it takes the stream, and its halves go on from here.
-    drop(rt::spawn(serve(server.clone(), stream.clone(), stream, peer.to_string())));
+    let server = server.clone();
+    drop(rt::spawn(async move {
+        let peer = peer.to_string();
+        let Some(tls) = server.tls.clone() else {
+            return serve(server, (stream.clone(), stream), Channel::Plain, peer).await;
+        };
+        let greeted = rt::timeout(HANDSHAKE, tls.greet(stream)).await;
+        match greeted.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "the TLS handshake took too long"))) {
+            Ok((stream, channel)) => serve(server, futures_lite::io::split(stream), channel, peer).await,
+            Err(error) => tracing::info!(peer, kind = %error.kind, "{error}"),
+        }
+    }));
 }

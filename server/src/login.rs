@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ferry_core::login::scram::{self, ClientFirst};
+use ferry_core::login::{Channel, Claim, Method, Opening};
 use ferry_core::wire::frame::{Kind, Stage};
 use ferry_core::wire::guard::Map;
 use ferry_core::wire::io::{FrameReader, Incoming, Outbox};
@@ -35,13 +35,14 @@ pub(crate) struct Entered {
 /// What ended the connection. The client has been told.
 pub(crate) async fn enter<R: AsyncRead + Unpin>(
     server: &Arc<Server>,
+    channel: Channel,
     reader: &mut FrameReader<R>,
     outbox: &Outbox,
 ) -> Result<Option<Entered>> {
     let entered = rt::timeout(LOGIN, async {
         outbox
             .send(&Hello {
-                mechanisms: vec![scram::MECHANISM.to_owned()],
+                mechanisms: Method::mechanisms(&channel),
                 ..Hello::new(AGENT)
             })
             .await?;
@@ -50,7 +51,7 @@ pub(crate) async fn enter<R: AsyncRead + Unpin>(
         };
         hello.check()?;
         for left in (0..TRIES).rev() {
-            match try_login(server, reader, outbox).await {
+            match try_login(server, &channel, reader, outbox).await {
                 Ok(None) => return Ok(None),
                 Ok(Some((live, name))) => return Ok(Some(Entered { live, name, hello })),
                 Err(error) if error.kind == ErrorKind::LoginRefused && left > 0 => outbox.send(&Fail::new(0, &error)).await?,
@@ -68,35 +69,30 @@ pub(crate) async fn enter<R: AsyncRead + Unpin>(
     entered
 }
 
-/// One login. The place of other mechanisms: each is a dialogue of challenges and answers that ends in a name.
+/// One login: the client opens, the server challenges by the account's own method, the client answers.
 async fn try_login<R: AsyncRead + Unpin>(
     server: &Arc<Server>,
+    channel: &Channel,
     reader: &mut FrameReader<R>,
     outbox: &Outbox,
 ) -> Result<Option<(Arc<Live>, String)>> {
     let Some(login) = read::<Login, _>(reader).await? else {
         return Ok(None);
     };
-    match login.mechanism.as_str() {
-        scram::MECHANISM => scram_login(server, &login.data, reader, outbox).await,
-        _ => Err(Error::unsupported("this server has no such way to log in")),
-    }
-}
-
-async fn scram_login<R: AsyncRead + Unpin>(
-    server: &Arc<Server>,
-    first: &[u8],
-    reader: &mut FrameReader<R>,
-    outbox: &Outbox,
-) -> Result<Option<(Arc<Live>, String)>> {
-    let first = ClientFirst::read(first)?;
-    let name = first.user.clone();
-    let verifier = {
-        let (server, name) = (server.clone(), name.clone());
-        rt::unblock(move || server.accounts.verifier(&name)).await?
+    let opening = Opening::read(&login.mechanism, &login.data, channel.clone())?;
+    let Claim::User(name) = opening.claim() else {
+        return Err(Error::unsupported("this server keeps no saved logins"));
     };
-    let (exchange, data) = scram::Server::start(&first, verifier)?;
-    outbox.send(&Challenge { data }).await?;
+    let name = name.to_owned();
+    let (exchange, step) = {
+        let (server, name) = (server.clone(), name.clone());
+        rt::unblock(move || server.accounts.challenge(opening, &name)).await?
+    };
+    let challenge = Challenge {
+        mechanism: (step.mechanism != login.mechanism).then(|| step.mechanism.to_owned()),
+        data: step.data,
+    };
+    outbox.send(&challenge).await?;
     let Some(answer) = read::<Answer, _>(reader).await? else {
         return Ok(None);
     };

@@ -11,6 +11,7 @@ use crate::accounts::Accounts;
 use crate::admin::{self, Ask, Quota};
 use crate::config::{self, LogFormat};
 use crate::server::Server;
+use crate::tls::Tls;
 use crate::{Durability, Parts, listener, out, trial, users, watch};
 
 /// The exit code for a wrong command line or config.
@@ -221,19 +222,29 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>, parts: &Parts) -> u8
 fn serve(common: &Common, data: &Path, parts: &Parts) -> Result<u8> {
     let file = config::read(common.config.as_deref(), data)?;
     start_log(common.log_format.or(file.log_format).unwrap_or_default());
-    let listen = common.listen.clone().or(file.listen).unwrap_or_else(|| LISTEN.to_owned());
-    let address = config::listen_address(&listen)?;
-    if !(common.no_tls || file.no_tls.unwrap_or_default()) {
-        tracing::warn!("this version has no TLS yet: connections are not encrypted, and only this machine is served");
-    }
-    let server = open(data, common.durability.or(file.durability).unwrap_or_default(), parts)?;
+    let listen = common
+        .listen
+        .clone()
+        .or_else(|| file.listen.clone())
+        .unwrap_or_else(|| LISTEN.to_owned());
+    let has_tls = !(common.no_tls || file.no_tls.unwrap_or_default());
+    let address = config::listen_address(&listen, has_tls)?;
+    // The key is made and shown without TLS as well: it is the server's, whatever this run does.
+    let tls = Tls::open(&config::make_data_folder(data)?, &file.tls_files())?;
+    let key = tls.fingerprint;
+    let server = open(
+        data,
+        has_tls.then_some(tls),
+        common.durability.or(file.durability).unwrap_or_default(),
+        parts,
+    )?;
     watch::set_up_executor();
     rt::block_on(async {
         let stop = listener::told_to_stop()?;
         let socket = admin::Socket::bind(&config::make_data_folder(data)?).await?;
         let (listener, address) = listener::bind(address).await?;
         start_watchdog(&server)?;
-        out::line(format_args!("listening on {address}"));
+        out::line(format_args!("listening on {address}\nkey {key}"));
         let serving = listener::accept(server.clone(), listener, stop);
         let admin = async {
             socket.serve(server.clone()).await;
@@ -245,12 +256,12 @@ fn serve(common: &Common, data: &Path, parts: &Parts) -> Result<u8> {
 }
 
 /// Opens data folder, accounts and store.
-pub(crate) fn open(data: &Path, durability: Durability, parts: &Parts) -> Result<Arc<Server>> {
+pub(crate) fn open(data: &Path, tls: Option<Tls>, durability: Durability, parts: &Parts) -> Result<Arc<Server>> {
     let registry = Registry::linked()?;
     let data = config::make_data_folder(data)?;
     let accounts = Accounts::open(&data)?;
     let store = (parts.store)(&data, durability)?;
-    Ok(Server::new(registry, store, accounts))
+    Ok(Server::new(registry, store, tls, accounts))
 }
 
 /// Starts the watchdog's thread.

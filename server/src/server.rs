@@ -10,6 +10,7 @@ use ferry_core::{Registry, Result, User, VerbInfo};
 
 use crate::accounts::Accounts;
 use crate::session::Session;
+use crate::tls::Tls;
 
 /// What this server says it is, in its hello.
 pub(crate) const AGENT: &str = concat!("ferryd/", env!("CARGO_PKG_VERSION"));
@@ -22,6 +23,8 @@ pub(crate) struct Server {
     pub(crate) registry: Arc<Registry>,
     /// Where files are kept.
     pub(crate) store: Arc<dyn Store>,
+    /// What connections begin with; without it they are not encrypted.
+    pub(crate) tls: Option<Arc<Tls>>,
     /// Who may log in.
     pub(crate) accounts: Accounts,
     sessions: Mutex<BTreeMap<u64, Arc<Session>>>,
@@ -31,10 +34,11 @@ pub(crate) struct Server {
 
 impl Server {
     /// A server without connections.
-    pub(crate) fn new(registry: Registry, store: Arc<dyn Store>, accounts: Accounts) -> Arc<Self> {
+    pub(crate) fn new(registry: Registry, store: Arc<dyn Store>, tls: Option<Tls>, accounts: Accounts) -> Arc<Self> {
         Arc::new(Self {
             registry: Arc::new(registry),
             store,
+            tls: tls.map(Arc::new),
             accounts,
             sessions: Mutex::default(),
             next_session: AtomicU64::new(1),

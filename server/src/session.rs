@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ferry_core::dispatch::{Env, caught, dispatch};
+use ferry_core::login::Channel;
 use ferry_core::wire::Kind;
 use ferry_core::wire::frame::{HEADER_BYTES, Header, Stage};
 use ferry_core::wire::guard::Map;
@@ -37,8 +38,8 @@ pub(crate) struct Session {
     pub(crate) outbox: Outbox,
 }
 
-/// Serves a connection from hello to end.
-pub(crate) async fn serve<R, W>(server: Arc<Server>, reader: R, writer: W, peer: String)
+/// Serves a connection from hello to end. The login is bound to the `channel`.
+pub(crate) async fn serve<R, W>(server: Arc<Server>, (reader, writer): (R, W), channel: Channel, peer: String)
 where
     R: AsyncRead + Unpin + Send + 'static,
     W: AsyncWrite + Unpin + Send + 'static,
@@ -46,7 +47,7 @@ where
     let (outbox, writer) = outbox(writer);
     let writing = rt::spawn(writer.run());
     let mut reader = FrameReader::new(reader);
-    match enter(&server, &mut reader, &outbox).await {
+    match enter(&server, channel, &mut reader, &outbox).await {
         Ok(None) => tracing::debug!(peer, "left before login"),
         Err(error) => tracing::info!(peer, kind = %error.kind, "{error}"),
         Ok(Some(entered)) => logged_in(server, entered, &mut reader, &outbox, &peer).await,

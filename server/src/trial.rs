@@ -3,11 +3,12 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use ferry_core::login::scram::{self, Verifier};
+use ferry_core::login::{Credential, Method, scram};
 use ferry_core::{Error, Result, User, rt};
 
-use crate::accounts::{Account, Auth};
-use crate::{Durability, Parts, listener, options, out, watch};
+use crate::accounts::Account;
+use crate::tls::Tls;
+use crate::{Durability, Parts, config, listener, options, out, tls, watch};
 
 /// The account's name.
 const USER: &str = "you";
@@ -24,9 +25,11 @@ pub(crate) fn run(data: Option<&Path>, durability: Durability, parts: &Parts) ->
         None => Folder::temporary()?,
     };
     watch::set_up_executor();
-    let server = options::open(&folder.path, durability, parts)?;
+    let tls = Tls::open(&config::make_data_folder(&folder.path)?, &tls::Files::default())?;
+    let key = tls.fingerprint;
+    let server = options::open(&folder.path, Some(tls), durability, parts)?;
     let password = hex(&scram::random::<16>()?);
-    let auth = Auth::Scram(Verifier::new(&password)?);
+    let auth = Credential::of_password(Method::Scram, &password)?;
     match server.accounts.get(USER) {
         // A folder kept from an earlier try: the password of that day is gone with it.
         Ok(_) => server.accounts.update(USER, true, |account| {
@@ -52,7 +55,7 @@ pub(crate) fn run(data: Option<&Path>, durability: Durability, parts: &Parts) ->
         "ferryd: trying it on {address} as `{USER}`, data in {} ({kept})",
         folder.path.display()
     ));
-    let code = (parts.shell)(address, USER, &password);
+    let code = (parts.shell)(address, key, USER, &password);
     drop(stop);
     rt::block_on(serving)?;
     drop(server);

@@ -3,13 +3,14 @@
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use ferry_core::login::scram::Verifier;
+use ferry_core::login::hmac_md5::WEAKNESS;
+use ferry_core::login::{Credential, Method};
 use ferry_core::size::ByteSize;
 use ferry_core::store::Check;
 use ferry_core::{Error, Registry, Result, User as CoreUser};
 use serde_json::json;
 
-use crate::accounts::{Account, Auth};
+use crate::accounts::Account;
 use crate::admin::{self, Ask, Changes, Online, Quota};
 use crate::options::{Rights, User};
 use crate::{Parts, out};
@@ -28,10 +29,8 @@ pub(crate) fn run(data: &Path, user: User, parts: &Parts) -> Result<()> {
             auth,
         } => {
             CoreUser::check_name(&name)?;
-            if auth != "scram-sha-256" {
-                return Err(Error::unsupported("this version has no md5 login yet").hint("leave --auth away"));
-            }
-            let verifier = Verifier::new(&password(&name, password_stdin)?)?;
+            let credential = Credential::of_password(auth.parse()?, &password(&name, password_stdin)?)?;
+            let method = credential.method();
             let account = Account {
                 user: CoreUser {
                     read_only: rights.read_only.unwrap_or_default(),
@@ -41,10 +40,14 @@ pub(crate) fn run(data: &Path, user: User, parts: &Parts) -> Result<()> {
                 },
                 quota: rights.quota.and_then(Quota::limit),
                 disabled: false,
-                auth: Auth::Scram(verifier),
+                auth: credential,
                 created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs()),
             };
-            ask(Ask::Add(account), true).map(drop)
+            ask(Ask::Add(account), true)?;
+            if method == Method::HmacMd5 {
+                out::note(format_args!("ferryd: {WEAKNESS}"));
+            }
+            Ok(())
         }
         User::List { json } => {
             let answer = ask(Ask::List, false)?;
@@ -79,9 +82,10 @@ pub(crate) fn run(data: &Path, user: User, parts: &Parts) -> Result<()> {
         }
         User::Passwd { name, password_stdin } => {
             // Asked first, so that nobody types a password for an account that is not there.
-            ask(Ask::Show(name.clone()), false)?;
-            let auth = Auth::Scram(Verifier::new(&password(&name, password_stdin)?)?);
-            ask(Ask::Password(name, auth), false).map(drop)
+            let answer = ask(Ask::Show(name.clone()), false)?;
+            let method = answer.accounts.first().map_or(Method::Scram, |account| account.auth.method());
+            let credential = Credential::of_password(method, &password(&name, password_stdin)?)?;
+            ask(Ask::Password(name, credential), false).map(drop)
         }
         User::Disable { name } => ask(Ask::Disable(name, true), false).map(drop),
         User::Enable { name } => ask(Ask::Disable(name, false), false).map(drop),
@@ -134,14 +138,14 @@ fn print(account: &Account, json: bool, width: usize) {
     let user = &account.user;
     if json {
         return out::line(json!({
-            "user": user.name, "quota": account.quota, "auth": account.auth_name(), "read_only": user.read_only,
+            "user": user.name, "quota": account.quota, "auth": account.auth.method().as_str(), "read_only": user.read_only,
             "allow": user.allow, "deny": user.deny, "admin": user.admin, "disabled": account.disabled, "created": account.created,
         }));
     }
     let quota = account
         .quota
         .map_or("no quota".to_owned(), |bytes| ByteSize(bytes).to_string());
-    let mut line = format!("{:width$}  {quota:>10}  {}", user.name, account.auth_name());
+    let mut line = format!("{:width$}  {quota:>10}  {}", user.name, account.auth.method().as_str());
     for (is_so, text) in [
         (user.read_only, "read-only".to_owned()),
         (account.disabled, "disabled".to_owned()),

@@ -106,7 +106,7 @@ pub struct Launch {
 }
 
 impl Launch {
-    /// A server program with options, on an empty data folder.
+    /// A server program with options, on an empty data folder. With `--no-tls` among them clients use none either.
     pub fn new(name: &str, options: &[&str]) -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap_or_else(|error| panic!("{error}")));
         Self {
@@ -132,7 +132,7 @@ impl Launch {
     pub fn start(self) -> Server {
         let mut command = Command::new(&self.program);
         command
-            .args(["serve", "--no-tls", "--listen", "127.0.0.1:0", "--data"])
+            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(&self.data)
             .args(&self.options);
         let mut child = command
@@ -152,15 +152,22 @@ impl Launch {
                 }
             });
         }
-        let mut line = String::new();
-        if let Some(stdout) = child.stdout.take() {
-            let _ = BufReader::new(stdout).read_line(&mut line);
-        }
-        let address = line.strip_prefix("listening on ").and_then(|rest| rest.trim().parse().ok());
-        let said = || log.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let address = address.unwrap_or_else(|| panic!("the server said `{line}` and {}", said()));
+        let stdout = child
+            .stdout
+            .take()
+            .map(BufReader::new)
+            .into_iter()
+            .flat_map(std::io::BufRead::lines);
+        let lines: Vec<String> = stdout.take(2).map_while(Result::ok).collect();
+        let after = |at: usize, start| lines.get(at).and_then(|line| line.strip_prefix(start));
+        let address = after(0, "listening on ").and_then(|address| address.parse().ok());
+        let Some((address, key)) = address.zip(after(1, "key ").map(str::to_owned)) else {
+            let log = log.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            panic!("the server said {lines:?} and {log}")
+        };
         Server {
             address,
+            key,
             child,
             launch: self,
             log,
@@ -172,6 +179,8 @@ impl Launch {
 pub struct Server {
     /// Where it listens.
     pub address: SocketAddr,
+    /// The fingerprint of its key.
+    pub key: String,
     child: Child,
     launch: Launch,
     log: Arc<Mutex<String>>,
@@ -181,6 +190,11 @@ impl Server {
     /// Starts `ferryd` on an empty data folder.
     pub fn start() -> Self {
         Self::start_program("ferryd", &[])
+    }
+
+    /// The same without TLS, for tests that speak the protocol themselves.
+    pub fn start_plain() -> Self {
+        Self::start_program("ferryd", &["--no-tls"])
     }
 
     /// Starts a server program with options, on an empty data folder.
@@ -228,6 +242,14 @@ impl Server {
         self.admin(&args, &format!("{PASSWORD}\n")).expect(0);
     }
 
+    /// How a client is told to trust it.
+    pub fn trust(&self) -> Vec<&str> {
+        match self.launch.options.iter().any(|option| option == "--no-tls") {
+            true => vec!["--no-tls"],
+            false => vec!["--pin", &self.key],
+        }
+    }
+
     /// A client command for a user with options, without a verb yet.
     pub fn client(&self, user: &str, options: &[&str]) -> Command {
         let mut command = Command::new(program("ferry"));
@@ -237,7 +259,7 @@ impl Server {
             .env("HOME", self.launch.folder.path());
         command
             .current_dir(self.local())
-            .args(["--accept-new", "--no-tls"])
+            .args(self.trust())
             .args(options)
             .arg(format!("{user}@{}", self.address));
         command

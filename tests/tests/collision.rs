@@ -39,7 +39,7 @@ fn pair(tail: usize) -> (Vec<u8>, Vec<u8>) {
 }
 
 fn start() -> Server {
-    let server = Server::start();
+    let server = Server::start_plain();
     server.add_user("alice", &[]);
     server
 }

@@ -33,7 +33,7 @@ fn work_and_kill(server: Server, homes: &[Home], dice: &mut Dice) -> Launch {
 }
 
 fn start<const N: usize>(users: [&str; N]) -> (Server, [Home; N]) {
-    let server = Server::start();
+    let server = Server::start_plain();
     for user in users {
         server.add_user(user, &["--quota", "96MiB"]);
     }

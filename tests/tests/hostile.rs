@@ -60,7 +60,7 @@ fn nested(levels: usize) -> Vec<u8> {
 
 #[test]
 fn a_broken_frame_costs_the_connection_and_nothing_else() {
-    let server = Server::start();
+    let server = Server::start_plain();
     server.add_user("alice", &[]);
     let before = server.resident_bytes();
     let hello = frame(&Hello::new("test"));
@@ -147,7 +147,7 @@ fn a_broken_frame_costs_the_connection_and_nothing_else() {
 
 #[test]
 fn twenty_thousand_levels_from_a_user_end_his_connection_only() {
-    let server = Server::start();
+    let server = Server::start_plain();
     server.add_user("alice", &[]);
     // More than a frame before login may have: refused by its header. The guard itself is tested in core on all of it.
     let mut stream = connect(&server);
@@ -158,7 +158,7 @@ fn twenty_thousand_levels_from_a_user_end_his_connection_only() {
 
 #[test]
 fn half_a_frame_and_silence_holds_nobody_up() {
-    let server = Server::start();
+    let server = Server::start_plain();
     server.add_user("alice", &[]);
     let half = [&frame(&Hello::new("test"))[..], &[0, 0, 0, 100, 0x02, 0x82]].concat();
     let silent: Vec<TcpStream> = (0..200)

@@ -92,7 +92,7 @@ fn start(test: &str, durability: &str) -> Option<(Disk, Server, [Home; 2])> {
             return None;
         }
     };
-    let launch = Launch::new("ferryd", &["--durability", durability]);
+    let launch = Launch::new("ferryd", &["--no-tls", "--durability", durability]);
     let server = launch.on(disk.place.join("data")).start();
     for user in ["alice", "bob"] {
         server.add_user(user, &["--quota", "96MiB"]);

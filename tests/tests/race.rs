@@ -26,7 +26,7 @@ const BEFORE: u64 = 6_000_001;
 const SIZE_MAX: u64 = 300_000;
 
 fn server(users: &[&str], quota: &str) -> Server {
-    let server = Server::start();
+    let server = Server::start_plain();
     for user in users {
         server.add_user(user, &["--quota", quota]);
         let before = noise(usize::try_from(BEFORE).unwrap(), 3);
@@ -204,7 +204,7 @@ fn streams_of_unknown_size_reserve_as_they_go_and_never_go_over() {
 }
 
 fn with_files(files: &[(&str, usize)]) -> (Server, Wire) {
-    let server = Server::start();
+    let server = Server::start_plain();
     server.add_user("alice", &["--quota", "1MiB"]);
     let mut wire = Wire::login(server.address, "alice").unwrap();
     wire.call("mkdir", &json!({"path": ["folder"]})).unwrap().unwrap();

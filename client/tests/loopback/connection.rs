@@ -11,6 +11,7 @@ use ferry_client::request::Request;
 use ferry_client::script::{self, Lines};
 use ferry_client::session::Interrupts;
 use ferry_client::transport;
+use ferry_client::trust::Trust;
 use ferry_core::wire::message::{Complete, Fail, Progress};
 use ferry_core::{Error, ErrorKind, rt};
 
@@ -173,7 +174,12 @@ fn a_server_that_we_keep_waiting_is_not_given_up() {
 fn a_server_that_is_not_there_or_leaves_at_once_is_unreachable() {
     let folder = tempfile::tempdir().unwrap();
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let refused = rt::block_on(transport::dial("127.0.0.1", free.port(), Deadlines::default())).unwrap_err();
+    let refused = rt::block_on(transport::dial(
+        &format!("127.0.0.1:{}", free.port()).parse().unwrap(),
+        &Trust::plain(),
+        Deadlines::default(),
+    ))
+    .unwrap_err();
     let mut stage = Stage::with(folder.path(), "secret", |_| {});
     for failure in [refused, stage.run("look").unwrap_err()] {
         assert_eq!((failure.error.kind, failure.exit.code()), (ErrorKind::Unreachable, 8));

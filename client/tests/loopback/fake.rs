@@ -16,6 +16,7 @@ use ferry_client::options::Target;
 use ferry_client::render::Output;
 use ferry_client::run::{self, From};
 use ferry_client::session::{Session, Settings};
+use ferry_client::trust::Trust;
 use ferry_core::args::{LocalPath, Many};
 use ferry_core::login::scram;
 use ferry_core::store::{FileInfo, Start, Version};
@@ -232,7 +233,7 @@ impl Peer {
         let login: Login = self.hear();
         let first = scram::ClientFirst::read(&login.data).unwrap();
         let (server, data) = scram::Server::start(&first, VERIFIER.clone()).unwrap();
-        self.say(&Challenge { data });
+        self.say(&Challenge { mechanism: None, data });
         let answer: Answer = self.hear();
         match server.finish(&answer.data) {
             Ok(data) => self.say(&Welcome {
@@ -349,12 +350,9 @@ impl Stage {
             host: "127.0.0.1".into(),
             port,
         };
-        let who = Credentials {
-            user: "alice".into(),
-            password: password.into(),
-        };
+        let who = Credentials::new("alice", password);
         let output = Output::to(Box::new(out.clone()), Box::new(Sink::default()), true);
-        let mut session = Session::new(target, who, output, Settings::default());
+        let mut session = Session::new(target, Trust::plain(), who, output, Settings::default());
         session.local = folder.to_owned();
         session.link.patience = Patience {
             first: Duration::from_millis(2),

@@ -109,7 +109,7 @@ impl ClientLogin {
             }
             (Prepared::Token(token), Some(Method::Token)) => token.prove(&self.started, challenge),
             (Prepared::Password(..), Some(Method::HmacMd5)) => Err(not_allowed().hint(
-                "if this account was made with --auth md5, allow md5 for it; otherwise somebody may pretend to be the server",
+                "this account used SCRAM before: if it was made anew with --auth md5, remove its @login line from the file of known keys",
             )),
             _ => Err(not_allowed()),
         }

@@ -122,16 +122,17 @@ impl Methods {
         self.0 & Self::only(method).0 != 0
     }
 
-    /// What a client should allow for a password: SCRAM always, and HMAC-MD5 only when its user `asked` for it, or when this
-    /// user is `known` to have logged in to this server (known by its pinned key) with it. So a server cannot talk a client into
-    /// HMAC-MD5 that has used SCRAM with it, nor one that comes for the first time.
+    /// What a client should allow for a password: the method by which this user logged in to this server before (known by its
+    /// key), and any when he comes for the first time. So a server cannot talk a client into HMAC-MD5 that has used SCRAM with it.
+    /// At first sight, HMAC-MD5 gives no more away than SCRAM: to whoever would be at the other end, both are a proof to try
+    /// passwords on, at the price of a slow hash each.
     ///
     /// To keep `known` right, a client writes down [`Finish::method`](super::Finish::method) after each login that succeeded.
-    pub fn for_password(asked: Option<Method>, known: Option<Method>) -> Self {
+    pub fn for_password(known: Option<Method>) -> Self {
         let scram = Self::only(Method::Scram);
-        match asked.or(known) {
-            Some(Method::HmacMd5) => scram.and(Method::HmacMd5),
-            _ => scram,
+        match known {
+            Some(Method::Scram) => scram,
+            _ => scram.and(Method::HmacMd5),
         }
     }
 }
@@ -147,7 +148,7 @@ impl fmt::Debug for Methods {
 impl Default for Methods {
     /// SCRAM alone: what nobody asked for and what is not known is not allowed.
     fn default() -> Self {
-        Self::for_password(None, None)
+        Self::only(Method::Scram)
     }
 }
 
@@ -179,11 +180,10 @@ mod tests {
     }
 
     #[test]
-    fn md5_is_allowed_only_when_asked_for_or_known() {
-        let md5 = |asked, known| Methods::for_password(asked, known).contain(Method::HmacMd5);
-        assert!(!md5(None, None) && !md5(None, Some(Method::Scram)) && !md5(None, Some(Method::Token)));
-        assert!(!md5(Some(Method::Scram), Some(Method::HmacMd5)));
-        assert!(md5(Some(Method::HmacMd5), None) && md5(None, Some(Method::HmacMd5)));
+    fn whoever_used_scram_is_not_talked_into_md5() {
+        let md5 = |known| Methods::for_password(known).contain(Method::HmacMd5);
+        assert!(!md5(Some(Method::Scram)) && md5(Some(Method::HmacMd5)) && md5(None));
+        assert!(Methods::for_password(Some(Method::HmacMd5)).contain(Method::Scram));
         assert!(!Methods::default().contain(Method::HmacMd5) && Methods::default().contain(Method::Scram));
         assert!(Method::ALL.into_iter().all(|method| !Methods::NONE.contain(method)));
     }

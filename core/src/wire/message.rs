@@ -181,6 +181,9 @@ pub struct Login {
 /// What the client must answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Challenge {
+    /// The account's mechanism, when it is another than the one that the client opened with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mechanism: Option<String>,
     /// What the mechanism says.
     #[serde(with = "serde_bytes")]
     pub data: Vec<u8>,

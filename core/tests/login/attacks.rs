@@ -70,7 +70,7 @@ fn a_client_is_not_talked_into_a_method_that_it_does_not_allow() {
     let md5 = format!("r={nonce},s=c2FsdHNhbHQ=,k=19456,t=2,l=1");
     let token = format!("r={nonce}");
     let every = Methods::only(Method::Scram).and(Method::HmacMd5).and(Method::Token);
-    let known_by_scram = Methods::for_password(None, Some(Method::Scram));
+    let known_by_scram = Methods::for_password(Some(Method::Scram));
     for (secret, mechanism, challenge, is_hinted) in [
         (password("pencil", Methods::default()), "FERRY-HMAC-MD5", &md5, true),
         (password("pencil", known_by_scram), "FERRY-HMAC-MD5", &md5, true),

@@ -52,7 +52,7 @@ fn secret(method: Method, is_right: bool) -> Secret {
     match method {
         Method::Token => Secret::Token(token(if is_right { 7 } else { 6 })),
         _ => {
-            let allowed = Methods::for_password(Some(method), None);
+            let allowed = Methods::for_password(Some(method).filter(|method| *method == Method::HmacMd5));
             password(if is_right { "pencil" } else { "pen" }, allowed)
         }
     }
