@@ -12,6 +12,8 @@ use rustix::io::Errno;
 
 /// How often an open is tried again when a rename elsewhere disturbed it (EAGAIN, openat2(2)) or a signal did.
 const OPEN_TRIES: usize = 16;
+/// The longest path that the kernel takes at once, in bytes (PATH_MAX of Linux without the NUL).
+const PATH_MAX_BYTES: usize = 4095;
 /// Nanoseconds in a second.
 const SECOND_NS: i64 = 1_000_000_000;
 
@@ -87,9 +89,19 @@ impl Jail {
         self.folder_raw(relative(path)).map_err(|errno| failed(path, errno))
     }
 
-    /// The folder at a path relative to the home, to be read.
+    /// The folder at a path relative to the home, to be read. The path may be longer than the kernel takes at once: renaming one
+    /// deep folder into another makes such places.
     pub(crate) fn folder_raw(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
-        open_folder(&self.root, path)
+        let (mut folder, mut rest): (Option<OwnedFd>, _) = (None, path);
+        loop {
+            let from = folder.as_ref().unwrap_or(&self.root);
+            let Some(first) = rest.get(..=PATH_MAX_BYTES) else {
+                return open_folder(from, rest);
+            };
+            let end = first.iter().rposition(|byte| *byte == b'/').ok_or(Errno::NAMETOOLONG)?;
+            folder = Some(open_folder(from, &rest[..end])?);
+            rest = &rest[end + 1..];
+        }
     }
 
     /// The folder that holds `path`, and its last name.
@@ -240,5 +252,24 @@ mod tests {
         let time = timespec(-1);
         assert_eq!((time.tv_sec, time.tv_nsec), (-1, 999_999_999));
         assert_eq!(nanoseconds(-1, 999_999_999_u64), -1);
+    }
+
+    #[test]
+    fn folders_deeper_than_a_path_can_say_are_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("alice")).unwrap();
+        let jail = Jail::open(std::fs::File::open(folder.path()).unwrap(), "alice").unwrap();
+        let mut at = jail.folder_raw(b".").unwrap();
+        // Each length of a name puts the ends of the pieces elsewhere.
+        for (level, len) in (1..=255).rev().enumerate() {
+            let name = "d".repeat(len);
+            rustix::fs::mkdirat(&at, name.as_str(), Mode::RWXU).unwrap();
+            at = open_folder(&at, name.as_bytes()).unwrap();
+            let flags = OFlags::WRONLY | OFlags::CREATE;
+            let file = open_beneath(&at, b"f", flags, Mode::RUSR).unwrap();
+            rustix::io::write(&file, b"x").unwrap();
+            assert_eq!(crate::ledger::recount(&jail), Ok(level as u64 + 1));
+        }
+        crate::purge::remove_all(std::fs::File::open(folder.path()).unwrap(), "alice").unwrap();
     }
 }

@@ -18,6 +18,7 @@ mod home;
 mod jail;
 mod ledger;
 mod listing;
+mod purge;
 mod source;
 mod staging;
 mod threads;
@@ -28,7 +29,7 @@ use std::collections::HashMap;
 use std::fs::DirBuilder;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -44,6 +45,7 @@ use crate::flush::Flushes;
 use crate::home::{Inner, LocalHome};
 use crate::jail::{Jail, open_beneath, open_folder};
 use crate::ledger::Ledger;
+use crate::purge::remove_all;
 use crate::staging::Staging;
 
 /// When an upload is acknowledged.
@@ -66,7 +68,6 @@ pub struct Options {
 /// Homes on a local file system.
 #[derive(Debug)]
 pub struct LocalStore {
-    data: PathBuf,
     folders: Arc<Folders>,
     options: Options,
     /// One for each user who was ever asked for; kept, so that a user has one ledger.
@@ -108,7 +109,6 @@ impl LocalStore {
         };
         fsync(&data).map_err(failed)?;
         Ok(Self {
-            data: path.to_owned(),
             folders: Arc::new(folders),
             options,
             homes: Mutex::default(),
@@ -146,8 +146,12 @@ impl Store for LocalStore {
         Box::pin(async move {
             User::check_name(user)?;
             drop(lock(&self.homes).remove(user));
-            let places = ["homes", "staging", "ledger"].map(|folder| self.data.join(folder).join(user));
-            rt::unblock(move || places.iter().try_for_each(|place| remove(place))).await
+            let (folders, user) = (self.folders.clone(), user.to_owned());
+            rt::unblock(move || {
+                let places = [&folders.homes, &folders.staging, &*folders.ledger];
+                places.iter().try_for_each(|folder| remove_all(folder, &user)).map_err(stays)
+            })
+            .await
         })
     }
 
@@ -161,16 +165,12 @@ impl Store for LocalStore {
     }
 }
 
-/// Removes a file or a folder with all that is in it, in the data folder; links are removed and not followed.
-fn remove(place: &Path) -> Result<()> {
-    let removed = match std::fs::symlink_metadata(place) {
-        Ok(found) if found.is_dir() => std::fs::remove_dir_all(place),
-        Ok(_) => std::fs::remove_file(place),
-        Err(error) => Err(error),
-    };
-    match removed {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::from_io("home", error)),
-        _ => Ok(()),
+/// Why a home could not be removed.
+fn stays(errno: Errno) -> Error {
+    let error = Error::from_io("home", errno.into());
+    match errno {
+        Errno::BUSY | Errno::XDEV => error.hint("something is mounted in it: unmount it, then try again"),
+        _ => error,
     }
 }
 
