@@ -4,6 +4,7 @@
 mod accounts;
 mod admin;
 mod config;
+mod confine;
 mod link;
 mod listener;
 mod login;

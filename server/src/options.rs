@@ -12,7 +12,7 @@ use crate::admin::{self, Ask, Quota};
 use crate::config::{self, LogFormat};
 use crate::server::Server;
 use crate::tls::Tls;
-use crate::{Durability, Parts, listener, out, trial, users, watch};
+use crate::{Durability, Parts, confine, listener, out, trial, users, watch};
 
 /// The exit code for a wrong command line or config.
 const USAGE: u8 = 2;
@@ -238,6 +238,10 @@ fn serve(common: &Common, data: &Path, parts: &Parts) -> Result<u8> {
         common.durability.or(file.durability).unwrap_or_default(),
         parts,
     )?;
+    // Before there are other threads.
+    if !confine::to(&config::make_data_folder(data)?)? {
+        tracing::warn!("this kernel has no Landlock: the server can open whatever its user can");
+    }
     watch::set_up_executor();
     rt::block_on(async {
         let stop = listener::told_to_stop()?;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use ferry_tests::Server;
+use ferry_tests::{Server, skipped};
 
 fn astray() -> Server {
     let server = Server::start_program("astray", &[]);
@@ -49,6 +49,26 @@ fn a_panic_is_answered_and_the_session_goes_on() {
     let ran = server.script("alice", "-panics\nshout alive\n").expect(0);
     assert!(ran.out.contains("ALIVE") && ran.err.contains("internal"), "{ran:?}");
     assert!(server.log().contains("on purpose"), "{}", server.log());
+}
+
+#[test]
+fn a_verb_that_goes_past_its_context_is_stopped_by_the_kernel() {
+    let server = astray();
+    if server.log().contains("no Landlock") {
+        skipped("confinement", "this kernel has no Landlock");
+        return;
+    }
+    let out = server.ferry("alice", &["peeks"]).expect(0).out;
+    assert_eq!(
+        out.trim(),
+        "[Err(PermissionDenied), Err(PermissionDenied), Err(PermissionDenied)]"
+    );
+    // And what it is for goes on.
+    let file = server.local().join("f");
+    std::fs::write(&file, "contents").unwrap();
+    server.ferry("alice", &["put", "f"]).expect(0);
+    server.admin(&["who"], "").expect(0);
+    assert_eq!(server.stop().0, 0);
 }
 
 #[test]

@@ -106,6 +106,22 @@ astray!(
     }
 );
 
+astray!(
+    Peeks,
+    "peeks",
+    "Reads, writes and connects past its context, as only a verb can that is up to no good.",
+    |ctx| {
+        #[allow(clippy::disallowed_methods, reason = "that is what is tried")]
+        let (read, write) = (
+            std::fs::read("/etc/passwd").map(drop),
+            std::fs::write(std::env::temp_dir().join("ferry-peeks"), "x"),
+        );
+        let connect = std::net::TcpStream::connect("127.0.0.1:1").map(drop);
+        let kinds = [read, write, connect].map(|done| done.map_err(|error| error.kind()));
+        Ok(Reply::text(format!("{kinds:?}")))
+    }
+);
+
 fn main() -> ExitCode {
     let parts = Parts {
         store: |data, _| {
