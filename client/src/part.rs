@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -54,15 +54,23 @@ impl Part {
         let failed = |error: io::Error| Failure::local(shown(&path), error);
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let mode = Mode::from_raw_mode(0o666);
-        let mut file = File::from(rustix::fs::openat(CWD, &path, flags, mode).map_err(|error| failed(error.into()))?);
-        if !file.metadata().map_err(failed)?.is_file() {
-            let text = format!("{}: is in the way and no file", shown(&path));
-            return Err(Error::exists(text).into());
-        }
-        if !lock(&file) {
-            let text = format!("{}: another download is writing it", shown(&path));
-            return Err(Error::new(ErrorKind::Busy, text).into());
-        }
+        let since = Instant::now();
+        let mut file = loop {
+            let file = File::from(rustix::fs::openat(CWD, &path, flags, mode).map_err(|error| failed(error.into()))?);
+            if !file.metadata().map_err(failed)?.is_file() {
+                let text = format!("{}: is in the way and no file", shown(&path));
+                return Err(Error::exists(text).into());
+            }
+            let is_ours = lock(&file, since);
+            // Whoever held it may have given it its name, or removed it: then it is not the part any more.
+            if is_ours && is_still(&file, &path).map_err(failed)? {
+                break file;
+            }
+            if since.elapsed() > LOCK_WAIT {
+                let text = format!("{}: another download is writing it", shown(&path));
+                return Err(Error::new(ErrorKind::Busy, text).into());
+            }
+        };
         let (hasher, proof) = hash(&mut file, algorithm).map_err(failed)?;
         let prefix = (hasher.len_bytes() > 0).then(|| proof.finish());
         Ok(Self {
@@ -117,7 +125,11 @@ impl Part {
         if let Some(modified) = new.modified {
             self.file.set_modified(time(modified)).map_err(failed)?;
         }
-        self.file.sync_all().map_err(failed)?;
+        if let Err(error) = self.file.sync_all() {
+            // What a failed flush left in memory cannot be trusted, and asking again would find no error.
+            self.discard();
+            return Err(failed(error));
+        }
         let flags = if no_clobber {
             RenameFlags::NOREPLACE
         } else {
@@ -171,8 +183,7 @@ pub fn part_of(target: &Path) -> PathBuf {
 }
 
 /// Takes a file's lock. The thread of a download that was just given up may need a moment to let it go.
-fn lock(file: &File) -> bool {
-    let since = Instant::now();
+fn lock(file: &File, since: Instant) -> bool {
     while file.try_lock().is_err() {
         if since.elapsed() > LOCK_WAIT {
             return false;
@@ -180,6 +191,16 @@ fn lock(file: &File) -> bool {
         std::thread::sleep(LOCK_RETRY);
     }
     true
+}
+
+/// Whether a file is the one of that name.
+fn is_still(file: &File, path: &Path) -> io::Result<bool> {
+    let ours = file.metadata()?;
+    match std::fs::symlink_metadata(path) {
+        Ok(there) => Ok((there.dev(), there.ino()) == (ours.dev(), ours.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Hashes a file to its end, once for the transfer and once with BLAKE3.

@@ -296,6 +296,14 @@ impl GuardedHome {
         self.home.partials().await
     }
 
+    /// See [`Home::make_durable`].
+    ///
+    /// # Errors
+    /// As the store says.
+    pub async fn make_durable(&self, path: &HomePath) -> Result<()> {
+        self.home.make_durable(path).await
+    }
+
     /// Throws an unfinished upload away.
     ///
     /// # Errors

@@ -65,6 +65,14 @@ pub trait Home: Send + Sync {
     /// Removes an empty folder. `not_directory` for anything else, `not_empty` when it has entries.
     fn remove_dir<'a>(&'a self, path: &'a HomePath) -> BoxFuture<'a, Result<()>>;
 
+    /// Makes sure that what is at `path` is as durable as an upload that was acknowledged. A verb that answers that something is
+    /// there already calls it first: whoever put it there may not have been told so yet. The default is for stores to which
+    /// nothing is there before it is durable.
+    fn make_durable<'a>(&'a self, path: &'a HomePath) -> BoxFuture<'a, Result<()>> {
+        let _ = path;
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// Gives an entry another name, in one step. A file already there is replaced, and its bytes given back, unless
     /// `no_clobber` (`exists`). A folder replaces nothing but an empty folder.
     fn rename<'a>(&'a self, from: &'a HomePath, to: &'a HomePath, no_clobber: bool) -> BoxFuture<'a, Result<()>>;

@@ -118,10 +118,13 @@ fn check_private(key: &Path) -> Result<()> {
 /// Makes a key, and a certificate that it signs itself, where there is none. The certificate comes first: the key beside it says
 /// that both are whole.
 fn make(certificate: &Path, key: &Path) -> Result<()> {
-    if key.exists() {
-        return Ok(());
-    }
     let failed = |path: &Path, why: &dyn std::fmt::Display| Error::internal(format!("cannot make {}: {why}", path.display()));
+    match std::fs::symlink_metadata(key) {
+        Ok(_) => return Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        // Another key in place of one that cannot be read would look to every client like somebody in between.
+        Err(error) => return Err(failed(key, &error)),
+    }
     let pair = rcgen::KeyPair::generate().map_err(|error| failed(key, &error))?;
     let params = rcgen::CertificateParams::new([NAME.to_owned()]).map_err(|error| failed(certificate, &error))?;
     let signed = params.self_signed(&pair).map_err(|error| failed(certificate, &error))?;

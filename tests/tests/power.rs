@@ -9,6 +9,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use ferry_core::Algorithm;
 use ferry_core::wire::message::Offer;
 use ferry_tests::audit::{after_restart, ledger, read_disk};
 use ferry_tests::load::{Dice, Home, work};
@@ -176,7 +177,7 @@ fn with_relaxed_durability_a_power_cut_loses_what_was_acknowledged() {
 }
 
 /// Cuts the power behind the beginning of a large upload; gives where it goes on afterwards.
-fn cut_a_large_upload(durability: &str) -> Option<u64> {
+fn cut_a_large_upload(durability: &str, digest: Algorithm) -> Option<u64> {
     const SIZE: usize = 140 << 20;
     const SENT: usize = 130 << 20;
     let (disk, server, _) = start("power, large upload", durability)?;
@@ -184,6 +185,7 @@ fn cut_a_large_upload(durability: &str) -> Option<u64> {
     let bytes = noise(SIZE, 1);
     let offer = Offer {
         size: Some(SIZE as u64),
+        digest,
         ..Offer::default()
     };
     let mut wire = Wire::login(server.address, "alice").unwrap();
@@ -210,16 +212,18 @@ fn cut_a_large_upload(durability: &str) -> Option<u64> {
 
 #[test]
 fn a_large_upload_goes_on_after_a_power_cut() {
-    if let Some(offset) = cut_a_large_upload("strict") {
-        println!("a large upload goes on at {offset}");
-        assert!(offset > 0, "all that was sent is lost");
+    for digest in [Algorithm::Md5, Algorithm::Blake3] {
+        if let Some(offset) = cut_a_large_upload("strict", digest) {
+            println!("a large upload by {} goes on at {offset}", digest.as_str());
+            assert!(offset > 0, "all that was sent is lost");
+        }
     }
 }
 
 /// The control: without the flushes of the description there is nothing to go on with.
 #[test]
 fn with_relaxed_durability_a_large_upload_begins_anew_after_a_power_cut() {
-    if let Some(offset) = cut_a_large_upload("relaxed") {
+    if let Some(offset) = cut_a_large_upload("relaxed", Algorithm::Md5) {
         assert_eq!(offset, 0, "what was never flushed is there");
     }
 }

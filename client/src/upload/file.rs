@@ -73,6 +73,8 @@ impl Upload<'_> {
         let key = self.key(&file, name).await?;
         offer.expected = self.expected(key, offer.digest).await;
         let result = persist(self.session, async |connection| {
+            // Once a connection is lost, what is there may be what this command has sent.
+            let mut offer = offer.clone();
             loop {
                 let source = || {
                     let again = file.try_clone().map_err(|error| Failure::local(name, error))?;

@@ -103,6 +103,7 @@ impl Upload {
             }
             file.digest = start.prefix;
         }
+        ctx.home().make_durable(&request.path).await?;
         Ok(Some(file))
     }
 

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use rustix::fs::{fstat, fsync};
@@ -12,9 +13,22 @@ use rustix::io::Errno;
 
 use crate::lock;
 
-/// The folders of one home that are being flushed.
+/// The most folders of which it is remembered that they are flushed; beyond it all are forgotten, and flushed once more.
+const CLEAN_MAX: usize = 64 * 1024;
+
+/// The folders of one home that are being flushed, and those that need no flush.
 #[derive(Debug, Default)]
-pub(crate) struct Flushes(Mutex<HashMap<(u64, u64), Arc<Queue>>>);
+pub(crate) struct Flushes(Mutex<HashMap<Key, Arc<Queue>>>, Mutex<HashMap<Key, Seen>>, AtomicU64);
+
+/// Device and inode.
+type Key = (u64, u64);
+
+/// Changes of a folder, which are numbered over all folders: the last one, and the last one that a flush has covered.
+#[derive(Debug, Default, Clone, Copy)]
+struct Seen {
+    made: u64,
+    flushed: Option<u64>,
+}
 
 /// One folder.
 #[derive(Debug, Default)]
@@ -30,13 +44,42 @@ type Batch = OnceLock<Flushed>;
 type Flushed = Result<(), Errno>;
 
 impl Flushes {
+    /// Takes note, before it is made, of a change that somebody might be told of as done before his flush has ended.
+    pub(crate) fn change(&self, folder: impl AsFd) -> Result<(), Errno> {
+        let key = key(folder)?;
+        let mut seen = lock(&self.1);
+        if seen.len() >= CLEAN_MAX {
+            seen.clear();
+        }
+        seen.entry(key).or_default().made = self.2.fetch_add(1, Ordering::Relaxed) + 1;
+        Ok(())
+    }
+
+    /// Flushes a folder unless nothing has changed in it since a flush that ended well. The first time after a start it is
+    /// flushed in any case: nobody knows what an earlier server left.
+    pub(crate) fn settle(&self, folder: impl AsFd) -> Result<(), Errno> {
+        let known = lock(&self.1).get(&key(&folder)?).copied();
+        match known {
+            Some(Seen { made, flushed }) if flushed == Some(made) => Ok(()),
+            _ => self.folder(folder),
+        }
+    }
+
     /// Flushes a folder: all changes made in it before this call are durable when it ends well.
     pub(crate) fn folder(&self, folder: impl AsFd) -> Result<(), Errno> {
-        let stat = fstat(&folder)?;
         // The number is nobody else's for as long as the folder is open here.
-        let key = (stat.st_dev, stat.st_ino);
+        let key = key(&folder)?;
         let queue = lock(&self.0).entry(key).or_default().clone();
-        let result = queue.flush(|| fsync(&folder));
+        let result = queue.flush(|| {
+            let made = lock(&self.1).get(&key).map_or(0, |seen| seen.made);
+            fsync(&folder)?;
+            let mut seen = lock(&self.1);
+            // When all was forgotten meanwhile, nothing is known of it.
+            if seen.len() < CLEAN_MAX || seen.contains_key(&key) {
+                seen.entry(key).or_default().flushed = Some(made);
+            }
+            Ok(())
+        });
         let mut queues = lock(&self.0);
         drop(queue);
         if queues.get(&key).is_some_and(|queue| Arc::strong_count(queue) == 1) {
@@ -44,6 +87,10 @@ impl Flushes {
         }
         result
     }
+}
+
+fn key(folder: impl AsFd) -> Result<Key, Errno> {
+    fstat(folder).map(|stat| (stat.st_dev, stat.st_ino))
 }
 
 impl Queue {
@@ -65,7 +112,7 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
     use std::sync::mpsc;
     use std::thread;
 
@@ -133,6 +180,23 @@ mod tests {
         assert!(threads.into_iter().all(|thread| thread.join().unwrap() == Err(Errno::IO)));
         assert_eq!(flushes.load(Ordering::Acquire), 1);
         assert_eq!(queue.flush(|| Ok(())), Ok(()));
+    }
+
+    #[test]
+    fn a_folder_is_settled_once_a_flush_has_covered_its_last_change() {
+        let (flushes, folder) = (Flushes::default(), tempfile::tempdir().unwrap());
+        let file = std::fs::File::open(folder.path()).unwrap();
+        let is_clean = || {
+            let seen = lock(&flushes.1).get(&key(&file).unwrap()).copied();
+            seen.is_some_and(|seen| seen.flushed == Some(seen.made))
+        };
+        assert!(!is_clean(), "what an earlier server left is not known");
+        flushes.settle(&file).unwrap();
+        assert!(is_clean());
+        flushes.change(&file).unwrap();
+        assert!(!is_clean());
+        flushes.settle(&file).unwrap();
+        assert!(is_clean());
     }
 
     #[test]

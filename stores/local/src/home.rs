@@ -47,6 +47,16 @@ impl Inner {
         }
     }
 
+    /// Makes sure that the entry at `path` outlives a power cut, where durability asks for it: somebody is about to be told that it
+    /// is there, and whoever put it there may not be done yet.
+    pub(crate) fn make_durable(&self, path: &HomePath) -> Result<()> {
+        if self.durability == Durability::Relaxed || path.is_root() {
+            return Ok(());
+        }
+        let place = self.jail.place(path)?;
+        self.flushes.settle(&place.folder).map_err(|errno| failed(path, errno))
+    }
+
     fn make_dir(&self, path: &HomePath) -> Result<()> {
         if path.is_root() {
             return Err(Error::exists("/: already there").at(path));
@@ -298,6 +308,11 @@ impl Home for LocalHome {
     fn remove_dir<'a>(&'a self, path: &'a HomePath) -> BoxFuture<'a, Result<()>> {
         let path = path.clone();
         self.run(move |inner| inner.remove_dir(&path))
+    }
+
+    fn make_durable<'a>(&'a self, path: &'a HomePath) -> BoxFuture<'a, Result<()>> {
+        let path = path.clone();
+        self.run(move |inner| inner.make_durable(&path))
     }
 
     fn rename<'a>(&'a self, from: &'a HomePath, to: &'a HomePath, no_clobber: bool) -> BoxFuture<'a, Result<()>> {

@@ -51,6 +51,8 @@ pub(crate) struct Lane {
     pub(crate) file: Option<Arc<File>>,
     /// The description, as it is written.
     recorded: Option<Meta>,
+    /// Whether the description was flushed once. Then each later one is, for it replaces one that outlives a power cut.
+    is_flushed: bool,
     /// What is known of the first of the bytes that are held. It may lag.
     pub(crate) midstate: Option<Midstate>,
     /// Published or thrown away: nobody may write any more.
@@ -181,9 +183,10 @@ impl Staging {
                 .as_ref()
                 .and_then(|midstate| Some((ByteBuf::from(midstate.hasher.save()?), midstate.proof))),
         };
-        if lane.recorded.as_ref() == Some(&meta) {
+        if lane.recorded.as_ref() == Some(&meta) && (lane.is_flushed || !flush) {
             return Ok(());
         }
+        let flush = flush || lane.is_flushed;
         let bytes = rmp_serde::to_vec_named(&meta).map_err(std::io::Error::other)?;
         let draft = format!("{}.new", slot.id);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC;
@@ -197,6 +200,7 @@ impl Staging {
         slot.is_described.store(true, Ordering::Release);
         if flush {
             fsync(&self.folder)?;
+            lane.is_flushed = true;
         }
         Ok(())
     }
@@ -209,6 +213,7 @@ impl Staging {
     /// Removes the slot's description: the file itself was published.
     pub(crate) fn forget(&self, slot: &Slot, lane: &mut Lane) {
         slot.is_described.store(false, Ordering::Release);
+        lane.is_flushed = false;
         if lane.recorded.take().is_some() {
             // What stays behind describes nothing, and is removed when the home is next opened.
             let _ = self.unlink(&meta_name(&slot.id));

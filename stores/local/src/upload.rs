@@ -277,6 +277,7 @@ impl Upload for Present {
                 let text = format!("{path}: was replaced while it was compared");
                 return Err(Error::new(ErrorKind::Changed, text).at(path).hint("try again"));
             }
+            self.inner.make_durable(path)?;
             Ok(self.file)
         }))
     }

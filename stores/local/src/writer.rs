@@ -283,6 +283,7 @@ impl Writer {
             flags = RenameFlags::empty();
         }
         ledger.before_change()?;
+        inner.flushes.change(&place.folder).map_err(|errno| failed(path, errno))?;
         let Some(tracked) = lock(&inner.books).take(&self.slot.id, self.lease) else {
             return Err(lease_lost(path));
         };
