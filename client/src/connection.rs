@@ -9,12 +9,12 @@ use ferry_core::login::Method;
 use ferry_core::wire::REQUESTS_MAX;
 use ferry_core::wire::flow::Receiving;
 use ferry_core::wire::io::{FrameReader, Outbox, outbox};
-use ferry_core::wire::message::{Begin, Cancel, Done, End, Limits, Progress, Rows};
+use ferry_core::wire::message::{Begin, Cancel, Done, End, Limits, Progress, Revealed, Rows};
 use ferry_core::{Chunk, Error, ErrorKind, VerbInfo, rt};
 use futures_lite::FutureExt as _;
 
 use crate::exit::{Exit, Failure, Result};
-use crate::login::{self, Credentials};
+use crate::login::{self, Attempt};
 use crate::reading;
 use crate::transport::Transport;
 
@@ -237,6 +237,8 @@ pub struct Connection {
     pub user: String,
     /// What the server has to say at login.
     pub notice: Option<String>,
+    /// The saved login that was asked for.
+    pub(crate) token: Option<Revealed>,
     /// How the account logged in.
     pub method: Method,
     writer: Mutex<Option<rt::Task<()>>>,
@@ -255,11 +257,11 @@ impl Connection {
     ///
     /// # Errors
     /// What the login says, or that the server is gone, silent or not understood.
-    pub async fn open(transport: Transport, who: &Credentials, deadlines: Deadlines) -> Result<Self> {
+    pub async fn open(transport: Transport, attempt: Attempt, deadlines: Deadlines) -> Result<Self> {
         let (outbox, writer) = outbox(transport.writer);
         let writing = rt::spawn(writer.run());
         let reader = FrameReader::with_buffer(transport.reader, READ_BUFFER_BYTES);
-        let login = login::run(reader, &outbox, transport.channel, who, deadlines.login);
+        let login = login::run(reader, &outbox, transport.channel, attempt, deadlines.login);
         let opened = rt::timeout(deadlines.login, login).await;
         let opened = opened.map_err(|_| Failure::timeout("the server did not answer the login in time"))??;
         let (stop, stopped) = async_channel::bounded::<()>(1);
@@ -299,6 +301,7 @@ impl Connection {
             verbs: Arc::new(opened.verbs),
             user: opened.user,
             notice: opened.notice,
+            token: opened.token,
             method: opened.method,
             stop,
         })

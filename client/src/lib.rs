@@ -24,6 +24,7 @@ mod reading;
 pub mod render;
 pub mod request;
 pub mod run;
+pub mod saved;
 pub mod script;
 pub mod session;
 pub mod shell;

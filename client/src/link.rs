@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ferry_core::login::Methods;
 use ferry_core::rt;
 
 use crate::connection::{Connection, Deadlines};
@@ -13,12 +12,13 @@ use crate::exit::{Exit, Failure, Result};
 use crate::login::Credentials;
 use crate::options::Target;
 use crate::render::Output;
-use crate::transport;
 use crate::trust::Trust;
 
+mod entry;
 mod lanes;
 mod patience;
 
+use entry::Entry;
 use lanes::Lanes;
 pub use patience::Patience;
 use patience::Trouble;
@@ -43,6 +43,7 @@ pub struct Link {
     pub deadlines: Deadlines,
     /// How long transfers wait for a server that is gone.
     pub patience: Patience,
+    entry: Mutex<Entry>,
     lanes: Mutex<Lanes>,
     /// Held by whoever makes a lost connection again; the others wait for him. So connections that are lost together are one
     /// trouble. An asynchronous lock, made to be waited with.
@@ -59,6 +60,7 @@ impl Link {
         Self {
             target,
             trust,
+            entry: Mutex::new(Entry::of(&credentials)),
             credentials,
             deadlines: Deadlines::default(),
             patience: Patience::default(),
@@ -109,31 +111,18 @@ impl Link {
         self.lanes().forgive();
         match self.connected() {
             Some(connection) => Ok(connection),
-            None => self.dial(0).await,
+            None => self.dial(0, true).await,
         }
     }
 
-    /// Makes the connection of a lane; in less time when there are others.
-    async fn dial(&self, lane: usize) -> Result<Arc<Connection>> {
+    /// Makes the connection of a lane; in less time when there are others. The user is asked for a password only if he `may_be_asked`.
+    async fn dial(&self, lane: usize, may_be_asked: bool) -> Result<Arc<Connection>> {
         let mut deadlines = self.deadlines;
         if self.connected().is_some() {
             deadlines.connect = deadlines.connect.min(FURTHER_WAIT);
             deadlines.login = deadlines.login.min(FURTHER_WAIT);
         }
-        let transport = transport::dial(&self.target, &self.trust, deadlines).await?;
-        let (target, trust, mut who) = (self.target.clone(), self.trust.clone(), self.credentials.clone());
-        let who = rt::unblock(move || {
-            who.allowed = Methods::for_password(trust.method(&target, &who.user)?);
-            Ok::<_, Failure>(who)
-        });
-        let connection = Arc::new(Connection::open(transport, &who.await?, deadlines).await?);
-        let (target, trust, user, method) = (
-            self.target.clone(),
-            self.trust.clone(),
-            self.credentials.user.clone(),
-            connection.method,
-        );
-        rt::unblock(move || trust.learn_method(&target, &user, method)).await?;
+        let connection = Arc::new(self.log_in(deadlines, may_be_asked).await?);
         self.lanes().put(lane, connection.clone());
         Ok(connection)
     }
@@ -155,8 +144,10 @@ impl Link {
             return Ok(Turn { place, connection });
         }
         if !is_refused {
-            match self.dial(lane).await {
+            match self.dial(lane, false).await {
                 Ok(connection) => return Ok(Turn { place, connection }),
+                // Another key than before, or a login that is refused by now: that must be told.
+                Err(failure) if failure.exit == Exit::Login => return Err(failure),
                 Err(_) => self.lanes().refuse(),
             }
         }
@@ -248,7 +239,7 @@ impl Turn<'_> {
                     return Ok(());
                 }
             }
-            match link.dial(lane).await {
+            match link.dial(lane, false).await {
                 Ok(connection) => {
                     if waits {
                         link.returns.fetch_add(1, Ordering::Relaxed);

@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use ferry_core::Error;
 use ferry_core::text::escape;
 
 use crate::exit::{Failure, Result};
@@ -53,13 +54,24 @@ pub fn look(path: &Path) -> Result<Option<(Meta, bool)>> {
     }
 }
 
-/// Makes a folder; fine when one is there.
+/// Makes a folder; fine when one is there. A link to one is not: the names below are a server's, and would be written wherever
+/// it leads.
 ///
 /// # Errors
-/// As the operating system says.
+/// `exists` for anything else that is there; as the operating system says.
 pub fn make_folder(path: &Path) -> Result<()> {
     match std::fs::create_dir(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let meta = std::fs::symlink_metadata(path).map_err(|error| Failure::local(shown(path), error))?;
+            let what = match meta.is_symlink() {
+                _ if meta.is_dir() => return Ok(()),
+                true => "is a link here, and a download does not follow it",
+                false => "is here already, and no folder",
+            };
+            Err(Error::exists(format!("{}: {what}", shown(path)))
+                .hint("move it away, or give the folder another name")
+                .into())
+        }
         result => result.map_err(|error| Failure::local(shown(path), error)),
     }
 }

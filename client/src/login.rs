@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use ferry_core::login::{Channel, ClientLogin, Method, Methods, Secret};
+use ferry_core::login::{Channel, ClientLogin, Method, Secret};
 use ferry_core::wire::Map;
 use ferry_core::wire::frame::{Kind, Stage};
 use ferry_core::wire::io::{FrameReader, Incoming, Outbox};
-use ferry_core::wire::message::{Answer, Catalog, Challenge, Fail, Hello, Limits, Login, Message, Welcome};
+use ferry_core::wire::message::{Answer, Catalog, Challenge, Fail, Hello, Limits, Login, Message, Revealed, Welcome};
 use ferry_core::{Error, ErrorKind, VerbInfo, rt};
 
 use crate::catalogue;
 use crate::exit::{Exit, Failure, Result};
+use crate::saved::SavedLogins;
 use crate::transport::Reader;
 
 /// The most frames that a catalogue may come in: 16 MiB.
@@ -21,19 +22,22 @@ const CATALOG_FRAMES_MAX: usize = 256;
 pub struct Credentials {
     /// The account's name.
     pub user: String,
-    /// The password; it never leaves this process.
-    pub password: String,
-    /// The ways in which the password may be used.
-    pub allowed: Methods,
+    /// The password, when it is known beforehand; it never leaves this process. Without one a saved login is used.
+    pub password: Option<String>,
+    /// The saved logins.
+    pub saved: SavedLogins,
+    /// Whether the first login is to be saved.
+    pub save: bool,
 }
 
 impl Credentials {
-    /// A name and a password that was not used before.
+    /// A name and a password.
     pub fn new(user: impl Into<String>, password: impl Into<String>) -> Self {
         Self {
             user: user.into(),
-            password: password.into(),
-            allowed: Methods::for_password(None),
+            password: Some(password.into()),
+            saved: SavedLogins::default(),
+            save: false,
         }
     }
 }
@@ -44,12 +48,42 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
+/// One login to be made.
+#[derive(Debug)]
+pub struct Attempt {
+    /// The account's name.
+    pub user: String,
+    /// What he logs in with.
+    pub secret: Secret,
+    /// Asks the server for a saved login of that label.
+    pub save: Option<String>,
+}
+
+/// The source of a failure that is the server's own word on what we logged in with.
+#[derive(Debug)]
+struct Refused;
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the server refused it")
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// Whether the server looked at what we logged in with, and refused it.
+pub(crate) fn is_refusal(failure: &Failure) -> bool {
+    failure.error.source.as_ref().is_some_and(|source| source.is::<Refused>())
+}
+
 /// What a login leaves behind.
 pub(crate) struct Opened {
     pub(crate) reader: FrameReader<Reader>,
     pub(crate) limits: Limits,
     pub(crate) user: String,
     pub(crate) notice: Option<String>,
+    /// The saved login that was asked for.
+    pub(crate) token: Option<Revealed>,
     pub(crate) verbs: Vec<VerbInfo>,
     /// How the account logs in.
     pub(crate) method: Method,
@@ -72,7 +106,7 @@ pub(crate) async fn run(
     reader: FrameReader<Reader>,
     outbox: &Outbox,
     channel: Channel,
-    who: &Credentials,
+    attempt: Attempt,
     patience: Duration,
 ) -> Result<Opened> {
     let mut door = Door {
@@ -84,15 +118,11 @@ pub(crate) async fn run(
     door.say(&Hello::new(concat!("ferry ", env!("CARGO_PKG_VERSION")))).await?;
     let hello: Hello = door.hear().await?;
     hello.check().map_err(Failure::protocol)?;
-    let secret = Secret::Password {
-        user: who.user.clone(),
-        password: who.password.clone().into(),
-        allowed: who.allowed,
-    };
+    let Attempt { user, secret, save } = attempt;
     let (client, step) = ClientLogin::start(secret, channel)?;
     if !hello.mechanisms.iter().any(|name| name == step.mechanism) {
         let text = "the server offers no way to log in that this client knows";
-        return Err(Failure::protocol(Error::unsupported(text)));
+        return Err(Failure::login(text));
     }
     let mechanism = step.mechanism.to_owned();
     door.say(&Login {
@@ -101,10 +131,20 @@ pub(crate) async fn run(
     })
     .await?;
     let challenge: Challenge = door.hear().await?;
-    let (finish, data) = rt::unblock(move || client.answer(challenge.mechanism.as_deref(), &challenge.data)).await?;
-    door.say(&Answer { data }).await?;
-    let welcome: Welcome = door.hear().await?;
-    finish.check(&welcome.data)?;
+    let answered = rt::unblock(move || client.answer(challenge.mechanism.as_deref(), &challenge.data)).await;
+    let (finish, data) = answered.map_err(misspoken)?;
+    door.say(&Answer { data, save }).await?;
+    let welcome = door.hear::<Welcome>().await.map_err(|mut failure| {
+        if failure.error.kind == ErrorKind::LoginRefused {
+            failure.error = failure.error.caused_by(Refused);
+        }
+        failure
+    });
+    let welcome = welcome?;
+    finish.check(&welcome.data).map_err(misspoken)?;
+    if finish.method() == Method::Token && welcome.user != user {
+        return Err(Failure::login("the saved login is another user's"));
+    }
     door.stage = Stage::LoggedIn;
     let verbs = door.catalog().await?;
     Ok(Opened {
@@ -112,9 +152,18 @@ pub(crate) async fn run(
         limits: hello.limits,
         user: welcome.user,
         notice: welcome.notice,
+        token: welcome.token,
         verbs,
         method: finish.method(),
     })
+}
+
+/// What a login message that cannot be read means: it was the server's, so it is no wrong command line.
+fn misspoken(error: Error) -> Failure {
+    match error.kind {
+        ErrorKind::BadRequest => Failure::protocol(error),
+        _ => error.into(),
+    }
 }
 
 impl Door<'_> {

@@ -37,6 +37,9 @@ pub struct Options {
     /// Read the password from the first line of standard input
     #[arg(long)]
     pub password_stdin: bool,
+    /// Log in with the password and save the login, so that none is needed next time
+    #[arg(long)]
+    pub save_login: bool,
     /// Trust a server key never seen before without asking
     #[arg(long)]
     pub accept_new: bool,

@@ -13,12 +13,14 @@ use ferry_core::fingerprint::Fingerprint;
 use ferry_core::line::Word;
 use ferry_core::{Error, rt};
 
+use crate::ask;
 use crate::digests::Digests;
 use crate::exit::{Exit, Failure, Result};
 use crate::login::Credentials;
 use crate::options::{Options, Target};
 use crate::render::Output;
 use crate::run::{self, From};
+use crate::saved::SavedLogins;
 use crate::script::{self, Lines};
 use crate::session::{Interrupts, Login, Session, Settings};
 use crate::shell;
@@ -123,7 +125,16 @@ fn prepare(options: Options) -> Result<(Session, Job)> {
         }
     };
     let trust = trust(&options)?;
-    let password = password(&options, &user, &target.host)?;
+    let saved = SavedLogins::of_user();
+    if options.save_login {
+        check_save(&options, &saved)?;
+    }
+    let credentials = Credentials {
+        password: password(&options, &target, &user, &saved)?,
+        user,
+        saved,
+        save: options.save_login,
+    };
     let job = match &options.batch {
         Some(file) => Job::Lines(Input::Script(open_script(file)?)),
         None if options.words.is_empty() => Job::Lines(Input::standard()),
@@ -142,13 +153,7 @@ fn prepare(options: Options) -> Result<(Session, Job)> {
         digest: options.digest,
         ..Settings::default().side_by_side(options.jobs)
     };
-    let mut session = Session::new(
-        target,
-        trust,
-        Credentials::new(user, password),
-        Output::standard(options.json),
-        settings,
-    );
+    let mut session = Session::new(target, trust, credentials, Output::standard(options.json), settings);
     session.digests = Arc::new(Digests::of_user());
     session.link.patience.total = Duration::from_secs(options.retry_for);
     Ok((session, job))
@@ -159,7 +164,7 @@ fn trust(options: &Options) -> Result<Trust> {
     if options.no_tls {
         return Ok(Trust::plain());
     }
-    let is_terminal = io::stdin().is_terminal() && console::Term::stderr().is_term();
+    let is_terminal = ask::is_possible();
     let pin = options.pin.as_deref().map(str::parse).transpose();
     Ok(Trust {
         tls: true,
@@ -183,30 +188,35 @@ fn open_script(file: &Path) -> Result<Box<dyn BufRead + Send>> {
     Ok(Box::new(io::BufReader::new(opened)))
 }
 
-fn password(options: &Options, user: &str, host: &str) -> Result<String> {
+/// Says early that a login cannot be saved, before the server makes one that nobody has.
+fn check_save(options: &Options, saved: &SavedLogins) -> Result<()> {
+    if options.no_tls {
+        let error = Error::bad_request("--save-login: a login is saved for a server's key, and without TLS there is none");
+        return Err(error.hint("leave out --no-tls or --save-login").into());
+    }
+    saved.check()
+}
+
+/// The password; none when there is a saved login to use instead.
+fn password(options: &Options, target: &Target, user: &str, saved: &SavedLogins) -> Result<Option<String>> {
     if options.password_stdin {
         let mut line = String::new();
         let read = io::Read::take(io::stdin().lock(), PASSWORD_MAX_BYTES).read_line(&mut line);
         read.map_err(|error| Failure::local("standard input", error))?;
-        return Ok(line.trim_end_matches(['\r', '\n']).to_owned());
+        return Ok(Some(line.trim_end_matches(['\r', '\n']).to_owned()));
     }
     if let Ok(password) = std::env::var("FERRY_PASSWORD") {
-        return Ok(password);
+        return Ok(Some(password));
     }
-    let terminal = console::Term::stderr();
-    if !io::stdin().is_terminal() || !terminal.is_term() {
+    if !options.no_tls && !options.save_login && saved.find(target, user)?.is_some() {
+        return Ok(None);
+    }
+    if !ask::is_possible() {
         let mut failure = Failure::login("there is no password, and no terminal to ask for it on");
         failure.error = failure.error.hint("set FERRY_PASSWORD or use --password-stdin");
         return Err(failure);
     }
-    let name = ferry_core::text::escape(format!("{user}@{host}").as_bytes());
-    let asked = terminal
-        .write_str(&format!("password of {name}: "))
-        .and_then(|()| terminal.read_secure_line());
-    asked.map_err(|error| match error.kind() {
-        io::ErrorKind::Interrupted => Failure::interrupted(),
-        _ => Failure::local("terminal", error),
-    })
+    ask::password(user, &target.host, None).map(Some)
 }
 
 /// Tells a failure; gives its exit code.

@@ -15,8 +15,15 @@ use crate::exit::{Failure, Result};
 use crate::table::Table;
 use crate::time::rfc3339;
 
-/// Rows gathered for one layout. More are shown in several goes, whose columns may not stand exactly below each other.
-const GATHERED_ROWS_MAX: usize = 4096;
+/// Cells gathered for one layout, those that a row lacks included. More are shown in several goes, whose columns may not stand
+/// exactly below each other. A cell is no wider than a name, so this bounds what is laid out at once to 4 MiB.
+const GATHERED_CELLS_MAX: usize = 16 * 1024;
+/// What the gathered cells may weigh, in bytes.
+const GATHERED_MAX_BYTES: usize = 1 << 20;
+/// The most columns: as many as one map may have keys, which a row is in JSON.
+const COLUMNS_MAX: usize = ferry_core::wire::MAP_MAX_KEYS;
+/// Lines are written together up to about so many bytes.
+const WRITTEN_BYTES: usize = 64 * 1024;
 
 /// Where things are printed, and how.
 pub struct Output {
@@ -79,7 +86,7 @@ impl Output {
     /// # Errors
     /// As [`Self::contents`].
     pub fn object(&self, object: &Json) -> Result<()> {
-        self.contents(format!("{object}\n").as_bytes())
+        self.contents(line(object).as_bytes())
     }
 
     /// Writes a line for people to standard error. Nobody reading there is no failure.
@@ -174,6 +181,29 @@ impl Output {
     }
 }
 
+/// An object as a line. What JSON leaves as it is and a terminal would act on is escaped in the way that JSON has for it, so the
+/// object stays the same.
+fn line(object: &Json) -> String {
+    let mut text = object.to_string();
+    if escape(text.as_bytes()) != text {
+        let mut safe = String::with_capacity(text.len() + 16);
+        for c in text.chars() {
+            let mut utf8 = [0; 4];
+            let own: &str = c.encode_utf8(&mut utf8);
+            if escape(own.as_bytes()) == own || c == '\\' {
+                safe.push(c);
+                continue;
+            }
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                safe.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+        text = safe;
+    }
+    text.push('\n');
+    text
+}
+
 /// Puts a path into an object; null when there is none.
 pub fn insert_path(object: &mut Map<String, Json>, key: &str, path: Option<&RemotePath>) {
     match path {
@@ -220,12 +250,18 @@ fn row_object(columns: &[ColumnInfo], row: &[Value]) -> Json {
 pub struct RowPrinter<'o> {
     output: &'o Output,
     table: Option<Table>,
+    /// What the rows weigh that wait.
+    gathered_bytes: usize,
 }
 
 impl<'o> RowPrinter<'o> {
     /// A printer without rows.
     pub fn new(output: &'o Output) -> Self {
-        Self { output, table: None }
+        Self {
+            output,
+            table: None,
+            gathered_bytes: 0,
+        }
     }
 
     /// Takes some rows; prints them at once where their layout allows.
@@ -235,24 +271,32 @@ impl<'o> RowPrinter<'o> {
     pub fn rows(&mut self, rows: Rows) -> Result<()> {
         if let Some(columns) = rows.columns {
             self.flush()?;
+            if columns.len() > COLUMNS_MAX {
+                return Err(Failure::unexpected(&format!("rows of {} columns", columns.len())));
+            }
             self.table = Some(Table::new(columns, rows.layout));
         }
         let Some(table) = &mut self.table else {
             return Err(Failure::unexpected("rows without columns"));
         };
         if self.output.json {
-            let lines: Vec<String> = rows
-                .rows
-                .iter()
-                .map(|row| format!("{}\n", row_object(table.columns(), row)))
-                .collect();
-            return self.output.contents(lines.concat().as_bytes());
+            let mut lines = String::new();
+            for row in &rows.rows {
+                lines.push_str(&line(&row_object(table.columns(), row)));
+                // A row of nothing is one byte, and a line with all names of its columns.
+                if lines.len() > WRITTEN_BYTES {
+                    self.output.contents(std::mem::take(&mut lines).as_bytes())?;
+                }
+            }
+            return self.output.contents(lines.as_bytes());
         }
         for row in rows.rows {
+            let Some(table) = &mut self.table else { break };
+            self.gathered_bytes += row.iter().filter_map(Value::as_bytes).map(<[u8]>::len).sum::<usize>();
             table.push(row);
-        }
-        if table.len() > GATHERED_ROWS_MAX {
-            self.flush()?;
+            if table.len() * table.columns().len().max(1) >= GATHERED_CELLS_MAX || self.gathered_bytes > GATHERED_MAX_BYTES {
+                self.flush()?;
+            }
         }
         Ok(())
     }
@@ -262,6 +306,7 @@ impl<'o> RowPrinter<'o> {
     /// # Errors
     /// When standard output is closed or full.
     pub fn flush(&mut self) -> Result<()> {
+        self.gathered_bytes = 0;
         match &mut self.table {
             Some(table) if !table.is_empty() => {
                 let text = table.take_text(self.output.width());

@@ -4,18 +4,26 @@ use std::sync::Arc;
 
 use async_channel::Receiver;
 use ferry_core::line::Call;
+use ferry_core::path::PATH_MAX_BYTES;
 use ferry_core::reply::Value;
 use ferry_core::wire::flow::Sending;
 use ferry_core::wire::frame::Header;
 use ferry_core::wire::message::{Complete, Done, End, Expand, Message as _, Offer};
 use ferry_core::{Chunk, Error, ErrorKind, RemotePath, VerbInfo};
-use futures_lite::FutureExt as _;
+use futures_lite::{FutureExt as _, future};
 
 use crate::connection::{Connection, Event, Shared};
 use crate::exit::{Failure, Result};
 
 /// The most words that one completion or one pattern may bring.
 const WORDS_MAX: usize = 10_000;
+/// The most bytes of all these words: as many of the longest paths as a server of ours would send in one answer, and a bound to one
+/// that fills each frame with a word.
+const WORDS_MAX_BYTES: usize = WORDS_MAX * PATH_MAX_BYTES;
+
+/// After so many events others have their turn: where the server always has a next one, nothing is ever waited for, and the user's
+/// Ctrl-C would not be heard.
+const IN_A_ROW_MAX: u8 = 16;
 
 /// What came first: the work that was waited for, or an event.
 #[derive(Debug)]
@@ -33,6 +41,8 @@ pub struct Request {
     shared: Arc<Shared>,
     sending: Sending,
     has_ended: bool,
+    /// How many events were taken since others had their turn.
+    in_a_row: u8,
 }
 
 impl std::fmt::Debug for Request {
@@ -135,6 +145,7 @@ impl Request {
             shared,
             // Nothing was sent yet, so there is nothing to cancel.
             has_ended: true,
+            in_a_row: 0,
         };
         let mut frame = Vec::new();
         encode(id, &mut frame)?;
@@ -151,6 +162,12 @@ impl Request {
     /// The request's failure, or why the connection ended.
     pub async fn next(&mut self) -> Result<Event> {
         loop {
+            // Before anything is taken, for this future may be dropped here.
+            self.in_a_row += 1;
+            if self.in_a_row > IN_A_ROW_MAX {
+                self.in_a_row = 0;
+                future::yield_now().await;
+            }
             let Ok(event) = self.events.recv().await else {
                 return Err(self.gone());
             };
@@ -272,14 +289,17 @@ impl Request {
     /// As [`Self::next`]; `too_large` when they are too many.
     pub async fn words(&mut self) -> Result<Vec<Vec<u8>>> {
         let mut words = Vec::new();
+        let mut bytes = 0;
         loop {
             match self.next().await? {
                 Event::Done(_) => return Ok(words),
                 Event::Rows(rows) => {
                     let first = |row: &Vec<Value>| row.first().and_then(Value::as_bytes).map(<[u8]>::to_vec);
+                    let before = words.len();
                     words.extend(rows.rows.iter().filter_map(first));
-                    if words.len() > WORDS_MAX {
-                        let text = format!("more than {WORDS_MAX} names");
+                    bytes += words[before..].iter().map(Vec::len).sum::<usize>();
+                    if words.len() > WORDS_MAX || bytes > WORDS_MAX_BYTES {
+                        let text = format!("more than {WORDS_MAX} names, or longer ones than there are");
                         return Err(Error::new(ErrorKind::TooLarge, text).into());
                     }
                 }

@@ -133,7 +133,11 @@ impl Session {
     /// # Errors
     /// As [`Link::connect`].
     pub async fn connect(&self) -> Result<Arc<Connection>> {
-        self.link.connect().await
+        let connection = self.link.connect().await?;
+        for note in self.link.take_notes() {
+            self.output.note(&note);
+        }
+        Ok(connection)
     }
 
     /// How many small files may be under way at once: as many as the server takes on one connection, should the others be lost,

@@ -10,6 +10,9 @@ use crate::time::timestamp;
 
 /// What stands between two columns.
 const GAP: &str = "  ";
+/// The widest that a cell makes its column, in characters: as wide as a name can be. What is longer stands out instead of costing
+/// every other row as many blanks.
+const CELL_MAX_WIDTH: usize = 255;
 
 /// A value as people read it, harmless on a terminal.
 pub fn cell(kind: ColumnKind, value: &Value) -> String {
@@ -91,7 +94,7 @@ impl Table {
     fn table(&mut self, visible: &[usize], rows: &[Vec<String>]) -> String {
         for row in rows {
             for (at, text) in visible.iter().zip(row) {
-                self.widths[*at] = self.widths[*at].max(measure_text_width(text));
+                self.widths[*at] = self.widths[*at].max(measure_text_width(text).min(CELL_MAX_WIDTH));
             }
         }
         let mut out = String::new();
@@ -114,7 +117,8 @@ impl Table {
 
     fn record(&self, visible: &[usize], rows: &[Vec<String>]) -> String {
         let name = |at: usize| escape(self.columns[at].name.as_bytes());
-        let width = visible.iter().map(|at| measure_text_width(&name(*at))).max().unwrap_or(0);
+        let widths = visible.iter().map(|at| measure_text_width(&name(*at)).min(CELL_MAX_WIDTH));
+        let width = widths.max().unwrap_or(0);
         let mut out = String::new();
         for (number, row) in rows.iter().enumerate() {
             if number > 0 || self.has_printed {
@@ -123,7 +127,7 @@ impl Table {
             for (at, text) in visible.iter().zip(row) {
                 let name = name(*at);
                 out.push_str(&name);
-                out.extend(std::iter::repeat_n(' ', width - measure_text_width(&name)));
+                out.extend(std::iter::repeat_n(' ', width.saturating_sub(measure_text_width(&name))));
                 out.push_str(GAP);
                 out.push_str(text);
                 out.push('\n');
@@ -194,6 +198,19 @@ mod tests {
         assert_eq!(table.take_text(None), "   5  file  a\n1234  d     a\\x1b[2Jb\n");
         table.push(vec![Value::Nil, "x".into(), "file".into(), "z".into()]);
         assert_eq!(table.take_text(None), "   -  file  z\n");
+    }
+
+    #[test]
+    fn one_endless_cell_does_not_widen_all_others() {
+        let columns = || vec![column("a", ColumnKind::Text, false), column("b", ColumnKind::Size, false)];
+        for layout in [Layout::Table, Layout::List, Layout::Record] {
+            let mut table = Table::new(columns(), layout);
+            table.push(vec!["x".repeat(60_000).as_str().into(), Value::Uint(1)]);
+            for _ in 0..1000 {
+                table.push(vec!["y".into(), Value::Uint(2)]);
+            }
+            assert!(table.take_text(None).len() < 60_000 + 1000 * 300);
+        }
     }
 
     #[test]

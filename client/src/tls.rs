@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use ferry_core::fingerprint::Fingerprint;
 use ferry_core::login::{Channel, EXPORTER_BYTES, EXPORTER_LABEL};
+use ferry_core::text::escape;
 use futures_lite::{AsyncRead, AsyncWrite};
 use futures_rustls::TlsConnector;
 use futures_rustls::client::TlsStream;
@@ -66,9 +67,11 @@ where
         .with_no_client_auth();
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.resumption = rustls::client::Resumption::disabled();
-    let name = ServerName::try_from(host.to_owned())
-        .or_else(|_| ServerName::try_from(NO_NAME))
-        .map_err(|error| Failure::login(format!("{host}: {error}")))?;
+    let name = match ServerName::try_from(host.to_owned()) {
+        Err(_) if authority.is_none() => ServerName::try_from(NO_NAME),
+        name => name,
+    };
+    let name = name.map_err(|error| Failure::login(format!("{}: {error}", escape(host.as_bytes()))))?;
     let stream = TlsConnector::from(Arc::new(config))
         .connect(name, stream)
         .await

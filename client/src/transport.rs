@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use async_std::net::{TcpStream, ToSocketAddrs as _};
+use ferry_core::fingerprint::Fingerprint;
 use ferry_core::login::Channel;
 use ferry_core::rt;
 use ferry_core::text::escape;
@@ -27,6 +28,8 @@ pub struct Transport {
     pub writer: Writer,
     /// What a login is bound to.
     pub channel: Channel,
+    /// The server's key; none without TLS.
+    pub key: Option<Fingerprint>,
 }
 
 impl std::fmt::Debug for Transport {
@@ -55,13 +58,14 @@ pub async fn dial(target: &Target, trust: &Trust, deadlines: Deadlines) -> Resul
 }
 
 /// Connects; gives the server's key when the user has to be asked about it first.
-async fn connect(target: &Target, trust: &Trust) -> Result<(Transport, Option<ferry_core::fingerprint::Fingerprint>)> {
+async fn connect(target: &Target, trust: &Trust) -> Result<(Transport, Option<Fingerprint>)> {
     let stream = open(target, trust.tls).await?;
     if !trust.tls {
         let transport = Transport {
             reader: Box::new(stream.clone()),
             writer: Box::new(stream),
             channel: Channel::Plain,
+            key: None,
         };
         return Ok((transport, None));
     }
@@ -76,6 +80,7 @@ async fn connect(target: &Target, trust: &Trust) -> Result<(Transport, Option<fe
         reader: Box::new(reader),
         writer: Box::new(writer),
         channel: greeted.channel,
+        key: Some(greeted.key),
     };
     Ok((transport, (!is_trusted).then_some(greeted.key)))
 }

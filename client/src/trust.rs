@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use etcetera::BaseStrategy as _;
 use ferry_core::fingerprint::Fingerprint;
@@ -97,7 +97,12 @@ impl Trust {
         if is_vouched_for {
             return Ok(true);
         }
-        match self.first_sight {
+        let first_sight = match (&self.file, self.first_sight) {
+            // A yes could not be written down, so nobody is asked.
+            (None, FirstSight::Ask) => FirstSight::Refuse,
+            (_, first_sight) => first_sight,
+        };
+        match first_sight {
             FirstSight::Ask => Ok(false),
             FirstSight::Accept => self.learn(target, key).map(|()| true),
             FirstSight::Refuse => {
@@ -198,11 +203,16 @@ fn ends_inside_a_line(file: &std::fs::File) -> std::io::Result<bool> {
 
 /// The file where the user's known keys are when nothing else is said; none when he has no folder for such things.
 pub fn default_file() -> Option<PathBuf> {
-    match std::env::var_os(VARIABLE).filter(|file| !file.is_empty()) {
+    config_file(VARIABLE, "known_hosts")
+}
+
+/// The file that the variable names, or else the one of that name in the user's config folder.
+pub(crate) fn config_file(variable: &str, name: &str) -> Option<PathBuf> {
+    match std::env::var_os(variable).filter(|file| !file.is_empty()) {
         Some(file) => Some(PathBuf::from(file)),
         None => etcetera::choose_base_strategy()
             .ok()
-            .map(|folders| folders.config_dir().join("ferry").join(Path::new("known_hosts"))),
+            .map(|folders| folders.config_dir().join("ferry").join(name)),
     }
 }
 
@@ -217,12 +227,13 @@ fn place(target: &Target) -> String {
     }
 }
 
-fn who(target: &Target, user: &str) -> String {
+/// How a user of a server is written in a file.
+pub(crate) fn who(target: &Target, user: &str) -> String {
     format!("{}@{}", escape(user.as_bytes()).replace(' ', "\\x20"), place(target))
 }
 
 /// The words of each line that says something.
-fn lines(text: &str) -> impl Iterator<Item = std::str::SplitWhitespace<'_>> {
+pub(crate) fn lines(text: &str) -> impl Iterator<Item = std::str::SplitWhitespace<'_>> {
     text.lines()
         .filter(|line| !line.trim_start().starts_with('#'))
         .map(str::split_whitespace)

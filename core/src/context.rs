@@ -5,13 +5,15 @@ use std::fmt;
 use crate::catalog::VerbInfo;
 use crate::chunk::Chunk;
 use crate::digest::{Digest, Hasher};
+use crate::dispatch::Env;
 use crate::error::{Error, ErrorKind, Result};
 use crate::home::GuardedHome;
+use crate::logins::Logins;
 use crate::path::{HomePath, RemotePath};
 use crate::registry::Registry;
 use crate::reply::{Column, Layout, Value};
 use crate::spec::{Body, Spec};
-use crate::store::{EntryKind, FileInfo, Home, Source, Start, Upload};
+use crate::store::{EntryKind, FileInfo, Source, Start, Upload};
 use crate::user::User;
 use crate::verb::BoxFuture;
 use crate::wire::message::{Begin, End, Offer, Problem, Progress, Rows};
@@ -62,6 +64,7 @@ pub struct Context<'c> {
     registry: &'c Registry,
     spec: &'static Spec,
     home: GuardedHome,
+    logins: &'c dyn Logins,
     cwd: HomePath,
     offer: Offer,
     link: &'c mut dyn Link,
@@ -110,18 +113,14 @@ impl RowBuffer {
 
 impl<'c> Context<'c> {
     /// The context of one request. Only dispatch makes one.
-    pub(crate) fn new(
-        (user, registry, spec): (&'c User, &'c Registry, &'static Spec),
-        home: std::sync::Arc<dyn Home>,
-        (cwd, offer): (HomePath, Offer),
-        link: &'c mut dyn Link,
-    ) -> Self {
+    pub(crate) fn new(env: &'c Env, spec: &'static Spec, (cwd, offer): (HomePath, Offer), link: &'c mut dyn Link) -> Self {
         let hasher = offer.digest.hasher();
         Self {
-            user,
-            registry,
+            user: &env.user,
+            registry: &env.registry,
             spec,
-            home: GuardedHome::new(home, spec.access),
+            home: GuardedHome::new(env.home.clone(), spec.access),
+            logins: &*env.logins,
             cwd,
             link,
             rows: RowBuffer::default(),
@@ -142,6 +141,11 @@ impl<'c> Context<'c> {
     /// His home, with the rights that the verb declared. Cheap to clone.
     pub fn home(&self) -> &GuardedHome {
         &self.home
+    }
+
+    /// His saved logins.
+    pub fn logins(&self) -> &'c dyn Logins {
+        self.logins
     }
 
     /// The working folder.

@@ -10,6 +10,7 @@ use crate::args::ArgKind;
 use crate::context::{Context, Event, Link};
 use crate::error::{Error, ErrorKind, Result};
 use crate::home::GuardedHome;
+use crate::logins::Logins;
 use crate::path::{HomePath, PATH_MAX_BYTES, RemotePath};
 use crate::registry::Registry;
 use crate::reply::{Column, ColumnKind, Layout, Value};
@@ -36,6 +37,8 @@ pub struct Env {
     pub user: Arc<User>,
     /// His home.
     pub home: Arc<dyn Home>,
+    /// His saved logins.
+    pub logins: Arc<dyn Logins>,
 }
 
 /// Answers a request, a completion or an expansion: finds the verb, checks rights, decodes the arguments, runs it.
@@ -85,8 +88,7 @@ async fn run(env: &Env, map: &Map<'_>, link: &mut dyn Link) -> Result<Done> {
             "the expected digest is of another algorithm than the transfer's",
         ));
     }
-    let place = (&*env.user, &*env.registry, entry.command.spec());
-    let mut ctx = Context::new(place, env.home.clone(), (cwd, offer), link);
+    let mut ctx = Context::new(env, entry.command.spec(), (cwd, offer), link);
     let reply = entry.command.run(args, &mut ctx).await?;
     let problems = ctx.finish().await?;
     Ok(Done {
@@ -136,12 +138,7 @@ async fn complete(env: &Env, ask: Complete, link: &mut dyn Link) -> Result<Done>
     let cwd = ask.cwd.resolve(&HomePath::root())?;
     let values = if arg.dynamic {
         let word = String::from_utf8_lossy(&ask.word.0).into_owned();
-        let mut ctx = Context::new(
-            (&env.user, &env.registry, spec),
-            env.home.clone(),
-            (cwd, Default::default()),
-            link,
-        );
+        let mut ctx = Context::new(env, spec, (cwd, Default::default()), link);
         let proposals = entry.command.complete(arg.name, &word, &mut ctx).await?;
         proposals
             .into_iter()

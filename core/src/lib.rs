@@ -15,6 +15,7 @@ pub mod fingerprint;
 pub mod home;
 pub mod line;
 pub mod login;
+pub mod logins;
 pub mod path;
 pub mod registry;
 pub mod reply;

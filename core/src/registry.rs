@@ -88,17 +88,21 @@ impl Registry {
             .filter(|entry| user.may_run(&entry.info.name, entry.info.access))
     }
 
-    /// The verb that `user` means by `name`. A verb that he may not run is refused by name: `denied`. That is no secret,
-    /// for which verbs a server has is public.
+    /// The verb that `user` means by `name`. One that he [may not know](User::may_know) is refused in the very words for one that
+    /// does not exist, so that nobody learns from refusals which verbs a server has. One that writes is refused by name to those
+    /// who may only read: they are told so at every turn, and the reason helps them.
     ///
     /// # Errors
-    /// `unknown_verb` with the nearest name as a hint, or `denied`.
+    /// `unknown_verb`, with the nearest name that he may run as a hint; `denied` for a verb that writes, when he may only read.
     pub fn resolve(&self, name: &str, user: &User) -> Result<&Entry> {
-        if let Some(entry) = self.find(name) {
+        if let Some(entry) = self.find(name)
+            && user.may_know(&entry.info.name, entry.info.access)
+        {
             if user.may_run(&entry.info.name, entry.info.access) {
                 return Ok(entry);
             }
-            return Err(Error::denied(format!("{}: you may not run this verb", entry.info.name)));
+            let error = Error::denied(format!("{}: you may only read here", entry.info.name));
+            return Err(error.hint("this verb changes things; the server's administrator can let you write"));
         }
         let shown: String = crate::text::escape(name.as_bytes()).chars().take(64).collect();
         let error = Error::new(ErrorKind::UnknownVerb, format!("unknown verb `{shown}`"));
@@ -117,12 +121,15 @@ mod tests {
 
     macro_rules! verb {
         ($name:ident, $word:literal, $aliases:expr) => {
+            verb!($name, $word, $aliases, Access::Write);
+        };
+        ($name:ident, $word:literal, $aliases:expr, $access:expr) => {
             crate::args! {
                 /// Does nothing.
                 pub(crate) struct $name {}
             }
             impl Verb for $name {
-                const SPEC: Spec = Spec::of::<Self>($word, Access::Write).aliases($aliases);
+                const SPEC: Spec = Spec::of::<Self>($word, $access).aliases($aliases);
                 async fn run(self, _ctx: &mut Context<'_>) -> Result<Reply> {
                     Ok(Reply::done())
                 }
@@ -133,6 +140,8 @@ mod tests {
     verb!(Also, "zap", &[]);
     verb!(Alias, "other", &["z"]);
     verb!(Odd, "Two Words", &[]);
+    verb!(Near, "zip", &[]);
+    verb!(Root, "root", &[], Access::Admin);
 
     fn of(commands: &[(&'static dyn Command, &'static str)]) -> Result<Registry> {
         Registry::of(commands.iter().map(|(command, place)| Registration {
@@ -167,6 +176,44 @@ mod tests {
         assert!(registry.resolve("zpa", &user).err().unwrap().hint.unwrap().contains("`zap`"));
         user.read_only = true;
         assert_eq!(registry.visible(&user).count(), 0);
-        assert_eq!(registry.resolve("zap", &user).err().unwrap().kind, ErrorKind::Denied);
+        let refused = registry.resolve("z", &user).err().unwrap();
+        assert_eq!(refused.kind, ErrorKind::Denied);
+        assert!(
+            refused.message.contains("zap") && refused.message.contains("only read"),
+            "{refused}"
+        );
+    }
+
+    #[test]
+    fn a_verb_that_a_list_or_its_access_keeps_from_a_user_is_refused_as_if_it_did_not_exist() {
+        let with = of(&[
+            (&Erased::<Zap>::NEW, "a"),
+            (&Erased::<Near>::NEW, "b"),
+            (&Erased::<Root>::NEW, "c"),
+        ])
+        .unwrap();
+        let without = of(&[(&Erased::<Near>::NEW, "b")]).unwrap();
+        let denied = User {
+            deny: vec!["zap".into()],
+            ..User::named("alice")
+        };
+        let not_allowed = User {
+            allow: vec!["zip".into()],
+            ..User::named("alice")
+        };
+        let reader = User {
+            read_only: true,
+            ..denied.clone()
+        };
+        for user in [denied, not_allowed, reader] {
+            for name in ["zap", "z", "root", "zapp"] {
+                let told = |registry: &Registry| {
+                    let error = registry.resolve(name, &user).err().unwrap();
+                    (error.kind, error.message, error.hint)
+                };
+                assert_eq!(told(&with), told(&without), "{name} for {user:?}");
+                assert_eq!(told(&with).0, ErrorKind::UnknownVerb);
+            }
+        }
     }
 }

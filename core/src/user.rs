@@ -35,13 +35,15 @@ impl User {
 
     /// Whether he may run a verb of that name and access. Lists name verbs by their own name, not by an alias.
     pub fn may_run(&self, verb: &str, access: Access) -> bool {
-        let by_access = match access {
-            Access::Public | Access::Read => true,
-            Access::Write => !self.read_only,
-            Access::Admin => self.admin,
-        };
+        self.may_know(verb, access) && !(self.read_only && access == Access::Write)
+    }
+
+    /// Whether he may be told that there is such a verb. What his lists keep from him, and what is for administrators, does not
+    /// exist for him; that he may only read is no secret, so a verb that
+    /// writes is refused to him by name.
+    pub fn may_know(&self, verb: &str, access: Access) -> bool {
         let is_in = |list: &[String]| list.iter().any(|name| name == verb);
-        by_access && (self.allow.is_empty() || is_in(&self.allow)) && !is_in(&self.deny)
+        (access != Access::Admin || self.admin) && (self.allow.is_empty() || is_in(&self.allow)) && !is_in(&self.deny)
     }
 
     /// Refuses names that could be mistaken for something else: an account is called by 1 to 32 of `a-z 0-9 . _ -`,

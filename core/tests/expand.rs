@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ferry_core::context::{Event, Inbound, Link};
 use ferry_core::dispatch::{Env, dispatch};
+use ferry_core::logins::{Logins, SavedLogin};
 use ferry_core::store::{Entry, EntryKind, Home, Listing, Partial, ReadRequest, Source, Upload, UploadRequest, Usage, Version};
 use ferry_core::verb::BoxFuture;
 use ferry_core::wire::frame::{HEADER_BYTES, Kind};
@@ -42,6 +43,17 @@ fn folder(name: &[u8]) -> Entry {
 
 fn no<T: Send>() -> BoxFuture<'static, Result<T>> {
     Box::pin(async { Err(Error::unsupported("only looked at here")) })
+}
+
+struct NoLogins;
+
+impl Logins for NoLogins {
+    fn list(&self) -> BoxFuture<'_, Result<Vec<SavedLogin>>> {
+        no()
+    }
+    fn revoke<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<()>> {
+        no()
+    }
 }
 
 impl Home for Mirrors {
@@ -112,6 +124,7 @@ fn expand(names: &[&str], pattern: &str) -> (Result<Vec<String>>, usize) {
         registry: Arc::new(Registry::linked().unwrap()),
         user: Arc::new(User::named("alice")),
         home: Arc::new(home),
+        logins: Arc::new(NoLogins),
     };
     let ask = Expand {
         id: 1,

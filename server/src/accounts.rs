@@ -5,10 +5,13 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
-use ferry_core::login::{Credential, Opening, ServerLogin, Standing, Step, scram};
+use ferry_core::login::{Claim, Credential, Opening, ServerLogin, Standing, Step, scram};
 use ferry_core::{Error, ErrorKind, Result, User};
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+
+mod saved;
 
 /// Accounts by name, each a MessagePack map.
 const ACCOUNTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("accounts");
@@ -59,11 +62,32 @@ impl Live {
     }
 }
 
+/// Somebody at the door: who he says he is, and what he must prove to know.
+#[derive(Debug)]
+pub(crate) struct Claimed {
+    /// The account's name; none for a saved login that does not exist.
+    pub(crate) name: String,
+    /// The id of the saved login that he comes with.
+    pub(crate) token: Option<String>,
+    /// What he is checked against; `None` when nothing fits.
+    credential: Option<Credential>,
+}
+
+impl Claimed {
+    /// Whether what he was checked against still holds: the account may have been given a new password since.
+    fn check(&self, account: &Account) -> Result<()> {
+        let is_right = self.token.is_some() || self.credential.as_ref() == Some(&account.auth);
+        (is_right && !account.disabled).then_some(()).ok_or_else(refused)
+    }
+}
+
 /// All accounts.
 pub(crate) struct Accounts {
     database: Database,
     live: Mutex<HashMap<String, Weak<Live>>>,
     secret: [u8; 32],
+    /// An account as it is kept, to be read where there is none, so that time does not tell who is there.
+    decoy: Vec<u8>,
 }
 
 fn broken(error: impl Into<redb::Error>) -> Error {
@@ -72,6 +96,10 @@ fn broken(error: impl Into<redb::Error>) -> Error {
 
 fn unknown(name: &str) -> Error {
     Error::not_found(format!("no user is called `{}`", ferry_core::text::escape(name.as_bytes())))
+}
+
+fn refused() -> Error {
+    Error::new(ErrorKind::LoginRefused, "wrong user name or password")
 }
 
 impl Accounts {
@@ -89,10 +117,18 @@ impl Accounts {
         };
         crate::config::make_private(&path)?;
         let secret = Self::set_up(&database)?;
+        let decoy = Account {
+            user: User::named("decoy"),
+            quota: None,
+            disabled: false,
+            auth: Credential::Scram(scram::Verifier::decoy(&secret, "decoy")),
+            created: 0,
+        };
         Ok(Self {
             database,
             live: Mutex::default(),
             secret,
+            decoy: encode(&decoy)?,
         })
     }
 
@@ -101,6 +137,7 @@ impl Accounts {
         let write = database.begin_write().map_err(broken)?;
         let secret = {
             write.open_table(ACCOUNTS).map_err(broken)?;
+            saved::set_up(&write)?;
             let mut secrets = write.open_table(SECRETS).map_err(broken)?;
             let kept = secrets
                 .get("decoy")
@@ -134,6 +171,15 @@ impl Accounts {
         decode(bytes.value())
     }
 
+    /// The account of that name and `true`, or another one and `false`: the same work whether it is there or not.
+    fn get_or_decoy(&self, name: &str) -> Result<(Account, bool)> {
+        let read = self.database.begin_read().map_err(broken)?;
+        let table = read.open_table(ACCOUNTS).map_err(broken)?;
+        let found = table.get(name).map_err(broken)?;
+        let bytes = found.as_ref().map_or(self.decoy.as_slice(), |found| found.value());
+        Ok((decode(bytes)?, found.is_some()))
+    }
+
     /// Every account, by name.
     pub(crate) fn list(&self) -> Result<Vec<Account>> {
         let read = self.database.begin_read().map_err(broken)?;
@@ -142,33 +188,52 @@ impl Accounts {
         rows.map(|row| decode(row.map_err(broken)?.1.value())).collect()
     }
 
-    /// Challenges a client that says it is `name`. Unknown and disabled users are challenged like others, so that nobody can tell
-    /// them from wrong passwords.
+    /// Challenges a client that says who it is. Unknown and disabled users are challenged like others, so that nobody can tell them
+    /// from wrong passwords.
     ///
     /// # Errors
     /// As [`Opening::challenge`]; `internal` when the accounts cannot be read.
-    pub(crate) fn challenge(&self, opening: Opening, name: &str) -> Result<(ServerLogin, Step)> {
-        let account = match self.get(name) {
-            Err(error) if error.kind != ErrorKind::NotFound => return Err(error),
-            found => found.ok(),
+    pub(crate) fn challenge(&self, opening: Opening) -> Result<(Claimed, ServerLogin, Step)> {
+        let (name, token, credential) = match opening.claim() {
+            Claim::User(name) => (name.to_owned(), None, None),
+            Claim::Token(id) => {
+                let (name, saved) = self.saved(id)?.unzip();
+                (name.unwrap_or_default(), Some(id.to_owned()), saved.map(|saved| saved.auth))
+            }
         };
-        let standing = match &account {
-            None => Standing::Unknown,
-            Some(account) if account.disabled => Standing::Disabled(&account.auth),
-            Some(account) => Standing::Open(&account.auth),
+        let (account, is_there) = self.get_or_decoy(&name)?;
+        let credential = match &token {
+            None => Some(account.auth.clone()),
+            Some(_) => credential,
         };
-        opening.challenge(standing, &self.secret)
+        let standing = match &credential {
+            Some(credential) if is_there && account.disabled => Standing::Disabled(credential),
+            Some(credential) if is_there => Standing::Open(credential),
+            _ => Standing::Unknown,
+        };
+        let (exchange, step) = opening.challenge(standing, &self.secret)?;
+        let credential = credential.filter(|_| is_there);
+        let claimed = Claimed { name, token, credential };
+        Ok((claimed, exchange, step))
     }
 
-    /// Takes note that `name` is logged in.
+    /// Takes note that somebody who proved who he is is logged in.
     ///
     /// # Errors
-    /// `login_refused` when the account was disabled or removed meanwhile.
-    pub(crate) fn log_in(&self, name: &str) -> Result<Arc<Live>> {
+    /// `login_refused` when the account was disabled, removed or given a new password meanwhile, or his saved login taken away.
+    pub(crate) fn log_in(&self, who: &Claimed) -> Result<Arc<Live>> {
         // The lock is held over the look-up, so that no change falls between it and the entry in the table.
         let mut live = self.live();
-        let account = self.get(name).ok().filter(|account| !account.disabled);
-        let account = account.ok_or_else(|| Error::new(ErrorKind::LoginRefused, "wrong user name or password"))?;
+        let name = who.name.as_str();
+        let account = self.get(name).map_err(|_| refused())?;
+        who.check(&account)?;
+        if let Some(id) = &who.token {
+            let saved = self.saved(id)?.filter(|(owner, _)| owner == name);
+            let (_, saved) = saved.ok_or_else(refused)?;
+            if let Err(error) = self.used(name, id, saved) {
+                tracing::warn!(%error, "the use of a saved login was not noted");
+            }
+        }
         if let Some(known) = live.get(name).and_then(Weak::upgrade).filter(|known| !known.end.is_closed()) {
             return Ok(known);
         }
@@ -235,30 +300,36 @@ impl Accounts {
             let old = table
                 .get(name)
                 .map_err(broken)?
-                .map(|bytes| decode(bytes.value()))
+                .map(|bytes| decode::<Account>(bytes.value()))
                 .transpose()?;
-            match change(old)? {
-                Some(account) => {
-                    let bytes = rmp_serde::to_vec_named(&account)
-                        .map_err(|e| Error::internal("account cannot be written").caused_by(e))?;
-                    table.insert(name, bytes.as_slice()).map_err(broken)?;
-                }
+            let before = old.as_ref().map(|account| account.auth.clone());
+            let new = change(old)?;
+            match &new {
+                Some(account) => drop(table.insert(name, encode(account)?.as_slice()).map_err(broken)?),
                 None => drop(table.remove(name).map_err(broken)?),
+            }
+            // Here and not with those who change a password, so that nobody forgets it.
+            if new.map(|account| account.auth) != before {
+                saved::drop_all(&write, name)?;
             }
         }
         write.commit().map_err(broken)
     }
 }
 
-fn decode(bytes: &[u8]) -> Result<Account> {
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     rmp_serde::from_slice(bytes).map_err(|error| Error::internal("an account cannot be read").caused_by(error))
+}
+
+fn encode(kept: &impl Serialize) -> Result<Vec<u8>> {
+    rmp_serde::to_vec_named(kept).map_err(|error| Error::internal("an account cannot be written").caused_by(error))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn account(name: &str) -> Account {
+    pub(super) fn account(name: &str) -> Account {
         let auth = Credential::Scram(scram::Verifier::decoy(b"test", name));
         Account {
             user: User::named(name),
@@ -269,16 +340,27 @@ mod tests {
         }
     }
 
-    fn accounts() -> (tempfile::TempDir, Accounts) {
+    pub(super) fn accounts(names: &[&str]) -> (tempfile::TempDir, Accounts) {
         let folder = tempfile::tempdir().unwrap();
         let accounts = Accounts::open(folder.path()).unwrap();
+        for name in names {
+            accounts.add(&account(name)).unwrap();
+        }
         (folder, accounts)
+    }
+
+    /// Somebody who proved to know the account's password of now.
+    pub(super) fn claimed(accounts: &Accounts, name: &str) -> Claimed {
+        Claimed {
+            name: name.to_owned(),
+            token: None,
+            credential: Some(accounts.get(name).unwrap().auth),
+        }
     }
 
     #[test]
     fn accounts_survive_a_restart_and_are_nobody_elses_meanwhile() {
-        let (folder, accounts) = accounts();
-        accounts.add(&account("alice")).unwrap();
+        let (folder, accounts) = accounts(&["alice"]);
         assert_eq!(Accounts::open(folder.path()).err().unwrap().kind, ErrorKind::Busy);
         drop(accounts);
         let accounts = Accounts::open(folder.path()).unwrap();
@@ -288,8 +370,7 @@ mod tests {
 
     #[test]
     fn a_name_is_given_once_and_only_if_it_is_one() {
-        let (_folder, accounts) = accounts();
-        accounts.add(&account("alice")).unwrap();
+        let (_folder, accounts) = accounts(&["alice"]);
         assert_eq!(accounts.add(&account("alice")).unwrap_err().kind, ErrorKind::Exists);
         assert_eq!(accounts.add(&account("../alice")).unwrap_err().kind, ErrorKind::BadRequest);
         assert_eq!(accounts.remove("bob").unwrap_err().kind, ErrorKind::NotFound);
@@ -297,9 +378,9 @@ mod tests {
 
     #[test]
     fn a_change_reaches_those_who_are_logged_in() {
-        let (_folder, accounts) = accounts();
-        accounts.add(&account("alice")).unwrap();
-        let live = accounts.log_in("alice").unwrap();
+        let (_folder, accounts) = accounts(&["alice"]);
+        let who = claimed(&accounts, "alice");
+        let live = accounts.log_in(&who).unwrap();
         accounts
             .update("alice", false, |account| {
                 account.user.read_only = true;
@@ -316,6 +397,6 @@ mod tests {
             })
             .unwrap();
         assert!(live.end.is_closed());
-        assert_eq!(accounts.log_in("alice").unwrap_err().kind, ErrorKind::LoginRefused);
+        assert_eq!(accounts.log_in(&who).unwrap_err().kind, ErrorKind::LoginRefused);
     }
 }

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use async_std::os::unix::net::UnixListener;
 use ferry_core::login::Credential;
+use ferry_core::logins::SavedLogin;
 use ferry_core::size::ByteSize;
 use ferry_core::store::{Check, Store};
 use ferry_core::{Error, ErrorKind, Result, rt};
@@ -20,6 +21,7 @@ use futures_lite::{AsyncReadExt as _, AsyncWriteExt as _};
 use serde::{Deserialize, Serialize};
 
 use crate::accounts::{Account, Accounts};
+use crate::audit;
 use crate::config::make_private;
 use crate::server::Server;
 use crate::watch::now_ms;
@@ -49,6 +51,10 @@ pub(crate) enum Ask {
     Disable(String, bool),
     /// Removes the account, and with `true` the home as well; ends the sessions.
     Remove(String, bool),
+    /// An account's saved logins.
+    Logins(String),
+    /// Takes saved logins of an account away: those that are named or, with none, all.
+    Logout(String, Vec<String>),
     /// Counts every home, and with `true` corrects what is off.
     Check(bool),
     /// Who is logged in.
@@ -96,6 +102,8 @@ pub(crate) struct Answer {
     failure: Option<(ErrorKind, String, Option<String>)>,
     /// Accounts, where they were asked for.
     pub(crate) accounts: Vec<Account>,
+    /// Saved logins, where they were asked for.
+    pub(crate) logins: Vec<SavedLogin>,
     /// Sessions, where they were asked for.
     pub(crate) sessions: Vec<Online>,
     /// Users with their homes, counted, where that was asked for.
@@ -142,6 +150,8 @@ fn apply(accounts: &Accounts, store: &dyn Fn() -> Result<Arc<dyn Store>>, ask: A
                 rt::block_on(store()?.purge(&name))?;
             }
         }
+        Ask::Logins(name) => answer.logins = accounts.logins(&name)?,
+        Ask::Logout(name, ids) => accounts.log_out(&name, &ids)?,
         Ask::Check(repair) => {
             let store = store()?;
             for account in accounts.list()? {
@@ -158,7 +168,35 @@ fn apply(accounts: &Accounts, store: &dyn Fn() -> Result<Arc<dyn Store>>, ask: A
     Ok(answer)
 }
 
+impl Ask {
+    /// What it changes of whose account, if anything.
+    fn change(&self) -> Option<(&'static str, String)> {
+        let (change, name) = match self {
+            Self::List | Self::Show(_) | Self::Logins(_) | Self::Check(_) | Self::Who => return None,
+            Self::Add(account) => ("add", &account.user.name),
+            Self::Set(name, _) => ("set", name),
+            Self::Password(name, _) => ("password", name),
+            Self::Disable(name, true) => ("disable", name),
+            Self::Disable(name, false) => ("enable", name),
+            Self::Remove(name, false) => ("remove", name),
+            Self::Remove(name, true) => ("purge", name),
+            Self::Logout(name, _) => ("logout", name),
+            Self::Kick(name) => ("kick", name),
+        };
+        Some((change, name.clone()))
+    }
+}
+
 fn apply_live(server: &Server, ask: Ask) -> Result<Answer> {
+    let change = ask.change();
+    let answer = do_live(server, ask);
+    if let Some((change, name)) = change {
+        audit::account(change, &name, &answer);
+    }
+    answer
+}
+
+fn do_live(server: &Server, ask: Ask) -> Result<Answer> {
     match ask {
         Ask::Who => {
             let now = now_ms();

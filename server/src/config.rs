@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use ferry_core::{Error, Result};
 use serde::Deserialize;
 
+use crate::limits::Limits;
 use crate::{Durability, tls};
 
 /// The file's name in the data folder.
@@ -28,6 +29,8 @@ pub(crate) struct File {
     pub(crate) certificate: Option<PathBuf>,
     /// Its private key; PEM, and for its owner alone. Has no option.
     pub(crate) key: Option<PathBuf>,
+    /// What peers get. Has no option.
+    pub(crate) limits: Limits,
 }
 
 /// What log lines look like.
@@ -53,6 +56,9 @@ pub(crate) fn read(path: Option<&Path>, data: &Path) -> Result<File> {
     };
     let mut file: File = toml::from_str(&text)
         .map_err(|error| Error::bad_request(format!("config {}: {}", path.display(), error.to_string().trim_end())))?;
+    file.limits
+        .check()
+        .map_err(|error| Error::bad_request(format!("config {}: {error}", path.display())))?;
     let folder = path.parent().unwrap_or(Path::new(""));
     for named in [&mut file.certificate, &mut file.key].into_iter().flatten() {
         *named = folder.join(&named);
@@ -125,6 +131,14 @@ mod tests {
             Some(Durability::Relaxed)
         );
         assert!(read(Some(&folder.path().join("none.toml")), folder.path()).is_err());
+        for (text, named) in [("requests = 0", "limits.requests"), ("reqests = 1", "reqests")] {
+            std::fs::write(&path, format!("[limits]\n{text}\n")).unwrap();
+            let message = read(None, folder.path()).unwrap_err().message;
+            assert!(message.contains(named), "{message}");
+        }
+        std::fs::write(&path, "[limits]\nidle-seconds = 5\n").unwrap();
+        let limits = read(None, folder.path()).unwrap().limits;
+        assert_eq!((limits.idle_seconds, limits.requests), (5, 64));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use landlock::{
 /// The newest rules that we know: Linux 6.12. Older kernels take those of them that they know.
 const RULES: ABI = ABI::V6;
 
-/// Confines this thread, and those that it starts from now on; call it before there are others. Gives whether the kernel
+/// Confines this thread, and those that it starts from now on; call it before there are others that run what others wrote. Gives whether the kernel
 /// can.
 ///
 /// # Errors

@@ -3,14 +3,20 @@
 
 mod accounts;
 mod admin;
+mod audit;
 mod config;
 mod confine;
+mod guess;
+mod limits;
 mod link;
 mod listener;
+mod lobby;
 mod login;
+mod meter;
 mod options;
 mod out;
 mod requests;
+mod saved;
 mod server;
 mod session;
 mod tls;

@@ -12,24 +12,25 @@ use crate::requests::{Ends, Request};
 
 /// Progress is told at most this often.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
-/// A body that does not move for so long ends its request.
-const STALL: Duration = Duration::from_secs(60);
 
 /// The link of one request.
 pub(crate) struct WireLink {
     request: Arc<Request>,
     ends: Ends,
     outbox: Outbox,
+    /// A body that does not move for so long ends its request.
+    stall: Duration,
     progress: Option<Instant>,
 }
 
 impl WireLink {
     /// The link of a request on the connection of that outbox.
-    pub(crate) fn new(request: Arc<Request>, ends: Ends, outbox: Outbox) -> Self {
+    pub(crate) fn new(request: Arc<Request>, ends: Ends, outbox: Outbox, stall: Duration) -> Self {
         Self {
             request,
             ends,
             outbox,
+            stall,
             progress: None,
         }
     }
@@ -38,7 +39,7 @@ impl WireLink {
         while !chunk.is_empty() {
             let bytes = self.request.claim(chunk.len());
             if bytes == 0 {
-                let woken = rt::timeout(STALL, self.ends.wake.recv()).await;
+                let woken = rt::timeout(self.stall, self.ends.wake.recv()).await;
                 woken.map_err(|_| stalled())?.map_err(|_| gone())?;
             } else if bytes == chunk.len() {
                 return self.outbox.send_data(self.request.id, chunk).await;
@@ -99,7 +100,7 @@ impl Link for WireLink {
 
     fn receive(&mut self) -> BoxFuture<'_, Result<Inbound>> {
         Box::pin(async move {
-            let inbound = rt::timeout(STALL, self.ends.inbox.recv())
+            let inbound = rt::timeout(self.stall, self.ends.inbox.recv())
                 .await
                 .map_err(|_| stalled())?
                 .map_err(|_| gone())?;

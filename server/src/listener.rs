@@ -1,7 +1,8 @@
 //! Accepts connections until told to stop, then lets running requests finish. The only file of the server that names
 //! async-std's sockets.
 
-use std::net::SocketAddr;
+use std::io;
+use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,24 +12,51 @@ use ferry_core::login::Channel;
 use ferry_core::{Error, ErrorKind, Result, rt};
 use futures_lite::{FutureExt as _, StreamExt as _};
 
+use crate::lobby::Far;
+use crate::meter::Metered;
 use crate::server::Server;
 use crate::session::serve;
 
 /// How long running requests may take to finish when the server stops.
 const DRAIN: Duration = Duration::from_secs(10);
-/// The most time for the TLS handshake.
-const HANDSHAKE: Duration = Duration::from_secs(10);
-/// How long to wait when the system has no more descriptors: others must leave first.
-const BREATH: Duration = Duration::from_millis(100);
+/// The first pause when nothing can be accepted, doubled up to [`PAUSE_MAX`] while it goes on: others must leave first.
+const PAUSE: Duration = Duration::from_millis(10);
+/// The longest such pause.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// Connections that the system keeps for us to accept. With std's 128, a flood makes the system drop what an honest client
+/// sends first, and he tries again after a second. The system's own limit (`net.core.somaxconn`) is the same.
+const BACKLOG: i32 = 4096;
+
+/// Where connections come in.
+pub(crate) struct Listener {
+    incoming: TcpListener,
+    /// The same socket, to be asked whether somebody waits.
+    probe: std::net::TcpListener,
+}
+
+impl Listener {
+    /// Whether there is a connection to accept.
+    fn has_somebody(&self) -> bool {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let mut probes = [PollFd::new(&self.probe, PollFlags::IN)];
+        poll(&mut probes, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+    }
+}
 
 /// Listens on the address; port 0 picks a free one.
 ///
 /// # Errors
 /// `internal`, naming address and cause.
-pub(crate) async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
-    let failed = |error: std::io::Error| Error::internal(format!("cannot listen on {address}: {error}"));
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
+pub(crate) async fn bind(address: SocketAddr) -> Result<(Listener, SocketAddr)> {
+    let failed = |error: io::Error| Error::internal(format!("cannot listen on {address}: {error}"));
+    let listener = std::net::TcpListener::bind(address).map_err(failed)?;
+    rustix::net::listen(&listener, BACKLOG).map_err(|error| failed(error.into()))?;
     let address = listener.local_addr().map_err(failed)?;
+    let probe = listener.try_clone().map_err(failed)?;
+    let listener = Listener {
+        incoming: TcpListener::from(listener),
+        probe,
+    };
     Ok((listener, address))
 }
 
@@ -46,19 +74,31 @@ pub(crate) fn told_to_stop() -> Result<impl Future<Output = ()> + Send> {
 ///
 /// # Errors
 /// What the store says when it is closed.
-pub(crate) async fn accept(server: Arc<Server>, listener: TcpListener, stop: impl Future<Output = ()>) -> Result<()> {
+pub(crate) async fn accept(server: Arc<Server>, listener: Listener, stop: impl Future<Output = ()>) -> Result<()> {
     let accepting = async {
+        let mut pause = PAUSE;
         loop {
-            match listener.accept().await {
-                Ok((stream, peer)) => begin(&server, stream, peer),
+            match listener.incoming.accept().await {
+                Ok((stream, peer)) => {
+                    pause = PAUSE;
+                    begin(&server, stream, peer);
+                }
+                // Somebody left before he was accepted: nothing to wait for.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept");
-                    rt::sleep(BREATH).await;
+                    // Most likely descriptors have run out, which is told even when nobody waits. Whoever waits stays there to
+                    // be accepted: never spin.
+                    if listener.has_somebody() {
+                        tracing::warn!(%error, "cannot accept");
+                        server.lobby.shed();
+                    }
+                    rt::sleep(pause).await;
+                    pause = (pause * 2).min(PAUSE_MAX);
                 }
             }
         }
     };
-    stop.or(accepting).await;
+    stop.or(accepting).or(server.lobby.keep()).await;
     drop(listener);
     tracing::info!("stopping");
     let sessions = server.sessions();
@@ -77,7 +117,12 @@ pub(crate) async fn accept(server: Arc<Server>, listener: TcpListener, stop: imp
     server.store.close().await
 }
 
+/// Starts serving a connection, if there is room for it.
 fn begin(server: &Arc<Server>, stream: TcpStream, peer: SocketAddr) {
+    let Some(pass) = server.lobby.enter(peer) else {
+        tracing::debug!(%peer, "no room for one more connection");
+        return;
+    };
     // Header and payload go out in one write, so nothing is gained by waiting for more.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "peer is gone already");
@@ -85,14 +130,31 @@ fn begin(server: &Arc<Server>, stream: TcpStream, peer: SocketAddr) {
     }
     let server = server.clone();
     drop(rt::spawn(async move {
-        let peer = peer.to_string();
+        let metered = Metered::new(stream.clone(), pass.allowance());
         let Some(tls) = server.tls.clone() else {
-            return serve(server, (stream.clone(), stream), Channel::Plain, peer).await;
+            serve(server, (metered, stream.clone()), Channel::Plain, &pass).await;
+            hang_up(&stream);
+            return;
         };
-        let greeted = rt::timeout(HANDSHAKE, tls.greet(stream)).await;
-        match greeted.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "the TLS handshake took too long"))) {
-            Ok((stream, channel)) => serve(server, futures_lite::io::split(stream), channel, peer).await,
-            Err(error) => tracing::info!(peer, kind = %error.kind, "{error}"),
+        let greeting = rt::timeout(pass.left(server.limits.handshake()), tls.greet(metered));
+        let greeted = pass.unless_cut(async {
+            let late = |_| Err(Error::new(ErrorKind::Timeout, "the TLS handshake took too long"));
+            greeting.await.unwrap_or_else(late)
+        });
+        match greeted.await {
+            Ok((encrypted, channel)) => {
+                pass.reached(Far::Encrypted);
+                serve(server, futures_lite::io::split(encrypted), channel, &pass).await;
+            }
+            Err(error) => tracing::info!(%peer, kind = %error.kind, "{error}"),
         }
+        hang_up(&stream);
     }));
+}
+
+/// Ends a connection now. What is still being written to a peer that takes nothing is not waited for.
+fn hang_up(stream: &TcpStream) {
+    if let Err(error) = stream.shutdown(Shutdown::Both) {
+        tracing::trace!(%error, "peer is gone already");
+    }
 }

@@ -7,17 +7,14 @@ use ferry_core::login::{Channel, Claim, Method, Opening};
 use ferry_core::wire::frame::{Kind, Stage};
 use ferry_core::wire::guard::Map;
 use ferry_core::wire::io::{FrameReader, Incoming, Outbox};
-use ferry_core::wire::message::{Answer, Challenge, Fail, Hello, Login, Message, Welcome};
+use ferry_core::wire::message::{self, Answer, Challenge, Fail, Hello, Login, Message, Revealed, Welcome};
 use ferry_core::{Error, ErrorKind, Result, rt};
 use futures_lite::AsyncRead;
 
-use crate::accounts::Live;
-use crate::server::{AGENT, Server};
-
-/// The most time from the connection to the welcome.
-const LOGIN: Duration = Duration::from_secs(30);
-/// The most logins that may fail on one connection.
-const TRIES: usize = 3;
+use crate::accounts::{Claimed, Live};
+use crate::audit::{self, Who};
+use crate::lobby::{Far, Pass};
+use crate::server::{AGENT, Seat, Server};
 
 /// Who came in.
 pub(crate) struct Entered {
@@ -25,8 +22,12 @@ pub(crate) struct Entered {
     pub(crate) live: Arc<Live>,
     /// The account's name.
     pub(crate) name: String,
+    /// The id of the saved login that he came with.
+    pub(crate) saved: Option<String>,
     /// What the client said at first.
     pub(crate) hello: Hello,
+    /// One of the user's sessions.
+    pub(crate) seat: Seat,
 }
 
 /// Says hello and logs the client in; `None` when it left before.
@@ -38,86 +39,154 @@ pub(crate) async fn enter<R: AsyncRead + Unpin>(
     channel: Channel,
     reader: &mut FrameReader<R>,
     outbox: &Outbox,
+    pass: &Pass,
 ) -> Result<Option<Entered>> {
-    let entered = rt::timeout(LOGIN, async {
+    let limits = &server.limits;
+    let entering = rt::timeout(pass.left(limits.login()), async {
         outbox
             .send(&Hello {
                 mechanisms: Method::mechanisms(&channel),
+                limits: message::Limits {
+                    requests: limits.requests(),
+                    ..message::Limits::default()
+                },
                 ..Hello::new(AGENT)
             })
             .await?;
-        let Some(hello) = read::<Hello, _>(reader).await? else {
+        let Some(hello) = read::<Hello, _>(reader, limits.login()).await? else {
             return Ok(None);
         };
         hello.check()?;
-        for left in (0..TRIES).rev() {
-            match try_login(server, &channel, reader, outbox).await {
+        for left in (0..limits.login_tries).rev() {
+            let mut claimed = None;
+            let tried = try_login(server, &channel, reader, outbox, (pass, &mut claimed)).await;
+            if let (Err(error), Some((user, id))) = (&tried, &claimed) {
+                let address = &*pass.peer.to_string();
+                audit::login(Who { user, address }, id.as_deref(), Some(error.kind));
+            }
+            match tried {
                 Ok(None) => return Ok(None),
-                Ok(Some((live, name))) => return Ok(Some(Entered { live, name, hello })),
+                Ok(Some((live, who, seat))) => {
+                    return Ok(Some(Entered {
+                        live,
+                        name: who.name,
+                        saved: who.token,
+                        hello,
+                        seat,
+                    }));
+                }
                 Err(error) if error.kind == ErrorKind::LoginRefused && left > 0 => outbox.send(&Fail::new(0, &error)).await?,
                 Err(error) => return Err(error),
             }
         }
         Ok(None)
     });
-    let entered = entered
-        .await
-        .unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "login took too long")));
+    let late = |_| Err(Error::new(ErrorKind::Timeout, "login took too long"));
+    let mut entered = pass.unless_cut(async { entering.await.unwrap_or_else(late) }).await;
+    if pass.is_spent() {
+        entered = Err(Error::new(ErrorKind::TooLarge, "too many bytes before the login"));
+    }
     if let Err(error) = &entered {
-        let _ = outbox.send(&Fail::new(0, error)).await;
+        // If the client reads no more, the queue is full and it does not miss the reason.
+        outbox.try_send(&Fail::new(0, error));
     }
     entered
 }
 
-/// One login: the client opens, the server challenges by the account's own method, the client answers.
+/// One login: the client opens, the server challenges by the account's own method, the client answers. Whom it claims to be is
+/// written down for the audit log.
 async fn try_login<R: AsyncRead + Unpin>(
     server: &Arc<Server>,
     channel: &Channel,
     reader: &mut FrameReader<R>,
     outbox: &Outbox,
-) -> Result<Option<(Arc<Live>, String)>> {
-    let Some(login) = read::<Login, _>(reader).await? else {
+    (pass, claimed): (&Pass, &mut Option<(String, Option<String>)>),
+) -> Result<Option<(Arc<Live>, Claimed, Seat)>> {
+    let patience = server.limits.login();
+    let Some(login) = read::<Login, _>(reader, patience).await? else {
         return Ok(None);
     };
     let opening = Opening::read(&login.mechanism, &login.data, channel.clone())?;
-    let Claim::User(name) = opening.claim() else {
-        return Err(Error::unsupported("this server keeps no saved logins"));
+    pass.reached(Far::Named);
+    let named = match opening.claim() {
+        Claim::User(name) => Some(name.to_owned()),
+        Claim::Token(_) => None,
     };
-    let name = name.to_owned();
-    let (exchange, step) = {
-        let (server, name) = (server.clone(), name.clone());
-        rt::unblock(move || server.accounts.challenge(opening, &name)).await?
+    // Nobody guesses 256 random bits, so a saved login costs no try, and no flood of others' failures makes it fail.
+    let mut guess = match named {
+        Some(name) => Some(server.guesses.admit(pass.peer.ip(), &name).await),
+        None => None,
     };
+    let (who, exchange, step) = {
+        let server = server.clone();
+        rt::unblock(move || server.accounts.challenge(opening)).await?
+    };
+    *claimed = Some((who.name.clone(), who.token.clone()));
     let challenge = Challenge {
         mechanism: (step.mechanism != login.mechanism).then(|| step.mechanism.to_owned()),
         data: step.data,
     };
     outbox.send(&challenge).await?;
-    let Some(answer) = read::<Answer, _>(reader).await? else {
+    let Some(answer) = read::<Answer, _>(reader, patience).await? else {
         return Ok(None);
     };
-    let data = exchange.finish(&answer.data)?;
-    let live = {
-        let (server, name) = (server.clone(), name.clone());
-        rt::unblock(move || server.accounts.log_in(&name)).await?
+    let data = exchange.finish(&answer.data);
+    let data = match &mut guess {
+        Some(guess) => guess.judge(data)?,
+        None => data?,
+    };
+    let seat = server.seat(&who.name)?;
+    let save = answer.save.map(|label| (label, channel.is_bound()));
+    let (who, live, saved) = {
+        let (server, peer) = (server.clone(), pass.peer.to_string());
+        rt::unblock(move || {
+            let live = server.accounts.log_in(&who)?;
+            let saved = save.map(|(label, is_bound)| save_login(&server, &who, &label, is_bound, &peer));
+            Ok::<_, Error>((who, live, saved))
+        })
+        .await?
+    };
+    if let Some(guess) = guess {
+        guess.succeeded();
+    }
+    pass.admitted();
+    let (token, notice) = match saved.transpose() {
+        Ok(token) => (token, None),
+        Err(Error { message, hint, .. }) => {
+            let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+            (None, Some(format!("{message}{hint}")))
+        }
     };
     outbox
         .send(&Welcome {
             data,
-            user: name.clone(),
-            notice: None,
+            user: who.name.clone(),
+            notice,
+            token,
         })
         .await?;
     let (user, _) = live.now();
     for part in server.catalog(&user)? {
         outbox.send(&part).await?;
     }
-    Ok(Some((live, name)))
+    Ok(Some((live, who, seat)))
+}
+
+/// Makes a saved login for somebody who asked for one.
+fn save_login(server: &Server, who: &Claimed, label: &str, is_bound: bool, address: &str) -> Result<Revealed> {
+    let token = match is_bound {
+        true => server.accounts.save_login(who, label),
+        false => Err(Error::denied("this login was not saved: that is done over TLS alone")),
+    };
+    let user = who.name.as_str();
+    let id = token.as_ref().map_or("", |token| token.id());
+    audit::login_saved(Who { user, address }, id, &token);
+    token.map(|token| Revealed(token.reveal().to_string()))
 }
 
 /// Reads the one message that may come now; `None` when the client left.
-async fn read<M: Message, R: AsyncRead + Unpin>(reader: &mut FrameReader<R>) -> Result<Option<M>> {
-    match reader.next(Stage::BeforeLogin, LOGIN).await? {
+async fn read<M: Message, R: AsyncRead + Unpin>(reader: &mut FrameReader<R>, patience: Duration) -> Result<Option<M>> {
+    match reader.next(Stage::BeforeLogin, patience).await? {
         None => Ok(None),
         Some(Incoming::Control(kind, payload)) if kind == M::KIND => M::decode(&Map::check(&payload)?).map(Some),
         Some(Incoming::Control(kind, _)) => {

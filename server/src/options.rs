@@ -5,13 +5,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
+use ferry_core::fingerprint::Fingerprint;
 use ferry_core::{Error, ErrorKind, Registry, Result, rt};
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 
 use crate::accounts::Accounts;
 use crate::admin::{self, Ask, Quota};
 use crate::config::{self, LogFormat};
+use crate::limits::Limits;
 use crate::server::Server;
-use crate::tls::Tls;
+use crate::tls::{Files, Tls};
 use crate::{Durability, Parts, confine, listener, out, trial, users, watch};
 
 /// The exit code for a wrong command line or config.
@@ -149,6 +152,21 @@ pub(crate) enum User {
         /// The user's name
         name: String,
     },
+    /// Saved logins of an account: id, creation, last day of use, label
+    Logins {
+        /// The user's name
+        name: String,
+        /// One object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take saved logins away, all when none is named; running sessions go on
+    Logout {
+        /// The user's name
+        name: String,
+        /// Saved logins, by id
+        ids: Vec<String>,
+    },
     /// Remove an account; the home stays
     Remove {
         /// The user's name
@@ -221,7 +239,8 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>, parts: &Parts) -> u8
 
 fn serve(common: &Common, data: &Path, parts: &Parts) -> Result<u8> {
     let file = config::read(common.config.as_deref(), data)?;
-    start_log(common.log_format.or(file.log_format).unwrap_or_default());
+    // To the end: what is left is written when it goes.
+    let _log = start_log(common.log_format.or(file.log_format).unwrap_or_default());
     let listen = common
         .listen
         .clone()
@@ -229,20 +248,14 @@ fn serve(common: &Common, data: &Path, parts: &Parts) -> Result<u8> {
         .unwrap_or_else(|| LISTEN.to_owned());
     let has_tls = !(common.no_tls || file.no_tls.unwrap_or_default());
     let address = config::listen_address(&listen, has_tls)?;
-    // The key is made and shown without TLS as well: it is the server's, whatever this run does.
-    let tls = Tls::open(&config::make_data_folder(data)?, &file.tls_files())?;
-    let key = tls.fingerprint;
-    let server = open(
-        data,
-        has_tls.then_some(tls),
-        common.durability.or(file.durability).unwrap_or_default(),
-        parts,
-    )?;
-    // Before there are other threads.
+    let durability = common.durability.or(file.durability).unwrap_or_default();
+    let (server, key) = open(data, (has_tls, &file.tls_files()), durability, file.limits, parts)?;
+    let threads = watch::threads();
+    // Before there are other threads than the one that writes the log.
     if !confine::to(&config::make_data_folder(data)?)? {
         tracing::warn!("this kernel has no Landlock: the server can open whatever its user can");
     }
-    watch::set_up_executor();
+    watch::set_up_executor(threads);
     rt::block_on(async {
         let stop = listener::told_to_stop()?;
         let socket = admin::Socket::bind(&config::make_data_folder(data)?).await?;
@@ -259,13 +272,24 @@ fn serve(common: &Common, data: &Path, parts: &Parts) -> Result<u8> {
     Ok(0)
 }
 
-/// Opens data folder, accounts and store.
-pub(crate) fn open(data: &Path, tls: Option<Tls>, durability: Durability, parts: &Parts) -> Result<Arc<Server>> {
+/// Opens data folder, accounts, key and store; gives the fingerprint of the key too. It is made and shown without TLS as well: it
+/// is the server's, whatever this run does.
+pub(crate) fn open(
+    data: &Path,
+    (has_tls, files): (bool, &Files),
+    durability: Durability,
+    limits: Limits,
+    parts: &Parts,
+) -> Result<(Arc<Server>, Fingerprint)> {
     let registry = Registry::linked()?;
     let data = config::make_data_folder(data)?;
+    // First: whoever has them open is alone here, and makes the key alone.
     let accounts = Accounts::open(&data)?;
+    let tls = Tls::open(&data, files)?;
+    let key = tls.fingerprint;
     let store = (parts.store)(&data, durability)?;
-    Ok(Server::new(registry, store, tls, accounts))
+    let server = Server::new(registry, store, has_tls.then_some(tls), accounts, limits);
+    Ok((server, key))
 }
 
 /// Starts the watchdog's thread.
@@ -278,18 +302,26 @@ pub(crate) fn start_watchdog(server: &Arc<Server>) -> Result<()> {
     Ok(())
 }
 
-/// Logs go to standard error; `RUST_LOG` says how much.
-fn start_log(format: LogFormat) {
+/// Log lines that wait to be written. Beyond these they are dropped: whoever does not read the log must not hold up the server.
+const LOG_LINES: usize = 16 * 1024;
+
+/// Logs go to standard error, by a thread of their own; `RUST_LOG` says how much. Keep what this gives.
+fn start_log(format: LogFormat) -> WorkerGuard {
+    let (writer, guard) = NonBlockingBuilder::default()
+        .buffered_lines_limit(LOG_LINES)
+        .thread_name("ferryd-log")
+        .finish(std::io::stderr());
     let filter =
         tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_target(false)
-        .with_writer(std::io::stderr);
+        .with_writer(writer);
     // A second call in one process leaves the first one's log in place.
     let _ = match format {
         LogFormat::Text => log.with_ansi(console::colors_enabled_stderr()).try_init(),
         LogFormat::Json => log.json().try_init(),
     };
     std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
+    guard
 }

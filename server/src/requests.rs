@@ -2,15 +2,16 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use async_channel::{Receiver, Sender, TrySendError};
 use ferry_core::context::Inbound;
+use ferry_core::wire::WINDOW_BYTES;
 use ferry_core::wire::flow::{Receiving, Sending};
 use ferry_core::wire::message::{End, Fail};
-use ferry_core::wire::{REQUESTS_MAX, WINDOW_BYTES};
 use ferry_core::{Chunk, Error, ErrorKind, Result};
 
+use crate::audit::Asked;
 use crate::watch::now_ms;
 
 /// One request in flight.
@@ -20,6 +21,10 @@ pub(crate) struct Request {
     pub(crate) id: u32,
     /// The verb's name, for those who ask what is going on.
     pub(crate) verb: String,
+    /// What it asks for, for the audit log; set before it runs.
+    pub(crate) asked: OnceLock<Asked>,
+    /// How many bytes of contents have moved, in either direction.
+    pub(crate) moved: AtomicU64,
     /// When it came, in [`now_ms`].
     pub(crate) since_ms: u64,
     /// When its verb was last given the processor and did not return yet, in [`now_ms`]; 0 while it waits.
@@ -60,6 +65,8 @@ impl Request {
         let request = Self {
             id,
             verb,
+            asked: OnceLock::new(),
+            moved: AtomicU64::new(0),
             since_ms: now_ms(),
             busy_since_ms: AtomicU64::new(0),
             answered: AtomicBool::new(false),
@@ -116,6 +123,7 @@ impl Request {
 
     /// The verb took bytes in; gives the grant to send, if it is time.
     pub(crate) fn taken(&self, bytes: usize) -> Option<u32> {
+        self.moved.fetch_add(bytes as u64, Ordering::Relaxed);
         lock(&self.receiving).taken(bytes)
     }
 
@@ -124,6 +132,7 @@ impl Request {
         let mut sending = lock(&self.sending);
         let bytes = want.min(usize::try_from(sending.open()).unwrap_or(usize::MAX));
         sending.sent(bytes);
+        self.moved.fetch_add(bytes as u64, Ordering::Relaxed);
         bytes
     }
 
@@ -147,20 +156,23 @@ pub(crate) struct Requests {
     last: Mutex<u32>,
     /// What the client takes of one body before it grants more.
     window: u32,
+    /// The most at once.
+    most: usize,
     /// Closed when the last request has ended and no more may come.
     idle: (Sender<()>, Receiver<()>),
     draining: AtomicBool,
 }
 
 impl Requests {
-    /// For a client that announced that window.
-    pub(crate) fn new(window: u32) -> Self {
+    /// At most so many, for a client that announced that window.
+    pub(crate) fn new(window: u32, most: usize) -> Self {
         let window = window.min(WINDOW_BYTES);
         let idle = async_channel::bounded(1);
         Self {
             in_flight: Mutex::default(),
             last: Mutex::new(0),
             window,
+            most,
             idle,
             draining: AtomicBool::new(false),
         }
@@ -182,7 +194,7 @@ impl Requests {
         if self.draining.load(Ordering::Acquire) {
             return busy("the server is stopping");
         }
-        if in_flight.len() >= REQUESTS_MAX {
+        if in_flight.len() >= self.most {
             return busy("too many requests in flight");
         }
         let (request, ends) = Request::new(id, verb, is_eager, self.window);
@@ -282,7 +294,7 @@ mod tests {
 
     #[test]
     fn numbers_rise_and_late_frames_are_dropped() {
-        let requests = Requests::new(WINDOW_BYTES);
+        let requests = Requests::new(WINDOW_BYTES, 64);
         let _ends = requests.begin(5, "ls".into(), true).unwrap().unwrap();
         assert!(requests.begin(5, "ls".into(), true).is_err() && requests.begin(4, "ls".into(), true).is_err());
         requests.finish(5);
@@ -292,7 +304,7 @@ mod tests {
 
     #[test]
     fn the_sixty_fifth_request_is_told_to_wait() {
-        let requests = Requests::new(WINDOW_BYTES);
+        let requests = Requests::new(WINDOW_BYTES, 64);
         let kept: Vec<_> = (1..=64)
             .map(|id| requests.begin(id, "ls".into(), true).unwrap().unwrap())
             .collect();
@@ -307,7 +319,7 @@ mod tests {
 
     #[test]
     fn data_beyond_the_window_or_behind_the_end_breaks_the_connection() {
-        let requests = Requests::new(WINDOW_BYTES);
+        let requests = Requests::new(WINDOW_BYTES, 64);
         let (_request, ends) = requests.begin(1, "put".into(), true).unwrap().unwrap();
         for _ in 0..WINDOW_BYTES / 65_536 {
             requests.data(1, Chunk::with_len(65_536)).unwrap();
@@ -327,7 +339,7 @@ mod tests {
 
     #[test]
     fn data_before_its_time_breaks_the_connection() {
-        let requests = Requests::new(WINDOW_BYTES);
+        let requests = Requests::new(WINDOW_BYTES, 64);
         let (request, ends) = requests.begin(1, "put".into(), false).unwrap().unwrap();
         assert!(requests.data(1, Chunk::with_len(1)).is_err());
         request.open();
@@ -337,7 +349,7 @@ mod tests {
 
     #[test]
     fn draining_waits_for_the_last_request() {
-        let requests = Requests::new(WINDOW_BYTES);
+        let requests = Requests::new(WINDOW_BYTES, 64);
         let _ends = requests.begin(1, "ls".into(), true).unwrap().unwrap();
         ferry_core::rt::block_on(async {
             let order = Mutex::new(Vec::new());

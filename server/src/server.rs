@@ -1,14 +1,17 @@
 //! What all connections share: verbs, store, accounts, and who is logged in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ferry_core::store::Store;
 use ferry_core::wire::message::Catalog;
-use ferry_core::{Registry, Result, User, VerbInfo};
+use ferry_core::{Error, ErrorKind, Registry, Result, User, VerbInfo};
 
 use crate::accounts::Accounts;
+use crate::guess::Guesses;
+use crate::limits::{self, Limits};
+use crate::lobby::Lobby;
 use crate::session::Session;
 use crate::tls::Tls;
 
@@ -27,19 +30,36 @@ pub(crate) struct Server {
     pub(crate) tls: Option<Arc<Tls>>,
     /// Who may log in.
     pub(crate) accounts: Accounts,
+    /// What peers get.
+    pub(crate) limits: Limits,
+    /// Who is not logged in yet.
+    pub(crate) lobby: Arc<Lobby>,
+    /// Who failed to log in.
+    pub(crate) guesses: Arc<Guesses>,
+    seats: Mutex<HashMap<String, u64>>,
     sessions: Mutex<BTreeMap<u64, Arc<Session>>>,
     next_session: AtomicU64,
     given_up: AtomicI64,
 }
 
 impl Server {
-    /// A server without connections.
-    pub(crate) fn new(registry: Registry, store: Arc<dyn Store>, tls: Option<Tls>, accounts: Accounts) -> Arc<Self> {
+    /// A server without connections. It raises the number of file descriptors that this process may have.
+    pub(crate) fn new(
+        registry: Registry,
+        store: Arc<dyn Store>,
+        tls: Option<Tls>,
+        accounts: Accounts,
+        limits: Limits,
+    ) -> Arc<Self> {
         Arc::new(Self {
             registry: Arc::new(registry),
             store,
             tls: tls.map(Arc::new),
             accounts,
+            lobby: Lobby::new(&limits, limits::raise_descriptors()),
+            guesses: Guesses::new(&limits),
+            seats: Mutex::default(),
+            limits,
             sessions: Mutex::default(),
             next_session: AtomicU64::new(1),
             given_up: AtomicI64::new(0),
@@ -48,6 +68,24 @@ impl Server {
 
     fn table(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Session>>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes one of the sessions that a user may have.
+    ///
+    /// # Errors
+    /// `busy` when there is none left.
+    pub(crate) fn seat(self: &Arc<Self>, user: &str) -> Result<Seat> {
+        let mut seats = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = seats.entry(user.to_owned()).or_default();
+        if *taken >= self.limits.sessions_per_user {
+            let error = Error::new(ErrorKind::Busy, "this user has too many sessions at once");
+            return Err(error.hint("close one of them"));
+        }
+        *taken += 1;
+        Ok(Seat {
+            server: self.clone(),
+            user: user.to_owned(),
+        })
     }
 
     /// Takes note of a session; gives its number.
@@ -102,6 +140,24 @@ impl Server {
             part.last = true;
         }
         Ok(parts)
+    }
+}
+
+/// One of the sessions that a user may have, until it is dropped.
+pub(crate) struct Seat {
+    server: Arc<Server>,
+    user: String,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut seats = self.server.seats.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(taken) = seats.get_mut(&self.user) {
+            *taken -= 1;
+            if *taken == 0 {
+                seats.remove(&self.user);
+            }
+        }
     }
 }
 

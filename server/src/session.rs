@@ -2,10 +2,12 @@
 //! always does.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ferry_core::dispatch::{Env, caught, dispatch};
 use ferry_core::login::Channel;
+use ferry_core::logins::Logins;
 use ferry_core::wire::Kind;
 use ferry_core::wire::frame::{HEADER_BYTES, Header, Stage};
 use ferry_core::wire::guard::Map;
@@ -15,14 +17,18 @@ use ferry_core::{Error, ErrorKind, Result, rt};
 use futures_lite::{AsyncRead, AsyncWrite, FutureExt as _};
 
 use crate::accounts::Live;
+use crate::audit::{self, Asked, Who};
+use crate::limits;
 use crate::link::WireLink;
+use crate::lobby::Pass;
 use crate::login::{Entered, enter};
 use crate::requests::{Ends, Request, Requests};
+use crate::saved::SavedLogins;
 use crate::server::Server;
 use crate::watch::Watched;
 
-/// A session without a request in flight is ended after so long.
-const IDLE: Duration = Duration::from_secs(15 * 60);
+/// How long a peer that did not log in may take to read why.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// Someone who is logged in.
 pub(crate) struct Session {
@@ -30,8 +36,12 @@ pub(crate) struct Session {
     pub(crate) server: Arc<Server>,
     /// The account's name.
     pub(crate) user: String,
+    /// The address of his end.
+    pub(crate) peer: String,
     /// The account, live.
     live: Arc<Live>,
+    /// His saved logins.
+    logins: Arc<dyn Logins>,
     /// The requests in flight.
     pub(crate) requests: Requests,
     /// Where frames for the client go.
@@ -39,7 +49,7 @@ pub(crate) struct Session {
 }
 
 /// Serves a connection from hello to end. The login is bound to the `channel`.
-pub(crate) async fn serve<R, W>(server: Arc<Server>, (reader, writer): (R, W), channel: Channel, peer: String)
+pub(crate) async fn serve<R, W>(server: Arc<Server>, (reader, writer): (R, W), channel: Channel, pass: &Pass)
 where
     R: AsyncRead + Unpin + Send + 'static,
     W: AsyncWrite + Unpin + Send + 'static,
@@ -47,14 +57,23 @@ where
     let (outbox, writer) = outbox(writer);
     let writing = rt::spawn(writer.run());
     let mut reader = FrameReader::new(reader);
-    match enter(&server, channel, &mut reader, &outbox).await {
+    let peer = pass.peer.to_string();
+    let mut is_stranger = true;
+    match enter(&server, channel, &mut reader, &outbox, pass).await {
         Ok(None) => tracing::debug!(peer, "left before login"),
         Err(error) => tracing::info!(peer, kind = %error.kind, "{error}"),
-        Ok(Some(entered)) => logged_in(server, entered, &mut reader, &outbox, &peer).await,
+        Ok(Some(entered)) => {
+            is_stranger = false;
+            logged_in(server, entered, &mut reader, &outbox, &peer).await;
+        }
     }
     // What was put into the queue is still written, then the stream is closed.
     outbox.close();
-    if let Err(error) = writing.await {
+    let written = match is_stranger {
+        true => rt::timeout(LINGER, writing).await.unwrap_or(Ok(())),
+        false => writing.await,
+    };
+    if let Err(error) = written {
         tracing::debug!(peer, "{error}");
     }
 }
@@ -66,18 +85,26 @@ async fn logged_in<R: AsyncRead + Unpin>(
     outbox: &Outbox,
     peer: &str,
 ) {
-    let Entered { live, name, hello } = entered;
+    let Entered {
+        live,
+        name,
+        saved,
+        hello,
+        seat: _seat,
+    } = entered;
     let end = live.end.clone();
-    let requests = Requests::new(hello.limits.window);
+    let requests = Requests::new(hello.limits.window, limits::count(server.limits.requests));
     let session = Arc::new(Session {
         server: server.clone(),
+        logins: SavedLogins::of(&server, &name),
         user: name,
+        peer: peer.to_owned(),
         live,
         requests,
         outbox: outbox.clone(),
     });
     let number = server.enter(&session);
-    tracing::info!(peer, user = session.user, "logged in");
+    audit::login(session.who(), saved.as_deref(), None);
     let ended = async {
         let _ = end.recv().await;
         Err(Error::new(ErrorKind::LoginRefused, "the account was changed; log in again"))
@@ -96,10 +123,24 @@ async fn logged_in<R: AsyncRead + Unpin>(
 }
 
 impl Session {
+    fn who(&self) -> Who<'_> {
+        Who {
+            user: &self.user,
+            address: &self.peer,
+        }
+    }
+
+    /// Writes a request that was answered into the audit log.
+    pub(crate) fn audit<T>(&self, request: &Request, result: &Result<T>) {
+        let ms = crate::watch::now_ms().saturating_sub(request.since_ms);
+        let asked = request.asked.get_or_init(Asked::default);
+        audit::request(self.who(), asked, request.moved.load(Ordering::Relaxed), result, ms);
+    }
+
     /// Reads frames until the client leaves.
     async fn read_all<R: AsyncRead + Unpin>(self: &Arc<Self>, reader: &mut FrameReader<R>) -> Result<()> {
         loop {
-            match reader.next(Stage::LoggedIn, IDLE).await {
+            match reader.next(Stage::LoggedIn, self.server.limits.idle()).await {
                 Ok(None) => return Ok(()),
                 Ok(Some(incoming)) => self.take(incoming).await?,
                 // A client that waits for a long request says nothing, and is not idle.
@@ -151,7 +192,10 @@ impl Session {
     /// Runs one request to its answer.
     async fn run(self: Arc<Self>, kind: Kind, payload: Vec<u8>, request: Arc<Request>, ends: Ends) {
         let stop = ends.stop.clone();
-        let mut link = WireLink::new(request.clone(), ends, self.outbox.clone());
+        if audit::is_kept() {
+            let _ = request.asked.set(Asked::of(&self.server.registry, kind, &payload));
+        }
+        let mut link = WireLink::new(request.clone(), ends, self.outbox.clone(), self.server.limits.stall());
         let work = async {
             let (user, quota) = self.live.now();
             let home = self.server.store.home(&user.name, quota).await?;
@@ -159,6 +203,7 @@ impl Session {
                 registry: self.server.registry.clone(),
                 user,
                 home,
+                logins: self.logins.clone(),
             };
             dispatch(&env, kind, &Map::check(&payload)?, &mut link).await
         };
@@ -194,9 +239,7 @@ impl Session {
             // The answer fits no frame: say so rather than nothing.
             let _ = self.outbox.send(&Fail::new(request.id, &error)).await;
         }
-        let ms = crate::watch::now_ms().saturating_sub(request.since_ms);
-        let outcome = result.as_ref().err().map_or("ok", |error| error.kind.as_str());
-        tracing::debug!(user = self.user, verb = request.verb, outcome, ms, "request");
+        self.audit(&request, &result);
         self.requests.finish(request.id);
     }
 }

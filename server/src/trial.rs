@@ -1,14 +1,16 @@
 //! `ferryd try`: a server on a loopback port, an account made for the occasion, and our shell logged in to it, in one process.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use ferry_core::login::{Credential, Method, scram};
 use ferry_core::{Error, Result, User, rt};
 
 use crate::accounts::Account;
-use crate::tls::Tls;
-use crate::{Durability, Parts, config, listener, options, out, tls, watch};
+use crate::limits::Limits;
+use crate::tls::Files;
+use crate::{Durability, Parts, listener, options, out, watch};
 
 /// The account's name.
 const USER: &str = "you";
@@ -24,10 +26,9 @@ pub(crate) fn run(data: Option<&Path>, durability: Durability, parts: &Parts) ->
         },
         None => Folder::temporary()?,
     };
-    watch::set_up_executor();
-    let tls = Tls::open(&config::make_data_folder(&folder.path)?, &tls::Files::default())?;
-    let key = tls.fingerprint;
-    let server = options::open(&folder.path, Some(tls), durability, parts)?;
+    watch::set_up_executor(watch::threads());
+    let tls = (true, &Files::default());
+    let (server, key) = options::open(&folder.path, tls, durability, Limits::default(), parts)?;
     let password = hex(&scram::random::<16>()?);
     let auth = Credential::of_password(Method::Scram, &password)?;
     match server.accounts.get(USER) {
@@ -75,7 +76,8 @@ struct Folder {
 impl Folder {
     fn temporary() -> Result<Self> {
         let path = std::env::temp_dir().join(format!("ferry-try-{}", hex(&scram::random::<8>()?)));
-        std::fs::create_dir(&path).map_err(|error| Error::internal(format!("cannot make {}: {error}", path.display())))?;
+        let made = std::fs::DirBuilder::new().mode(0o700).create(&path);
+        made.map_err(|error| Error::internal(format!("cannot make {}: {error}", path.display())))?;
         Ok(Self { path, throw_away: true })
     }
 }

@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use ferry_core::login::hmac_md5::WEAKNESS;
 use ferry_core::login::{Credential, Method};
+use ferry_core::logins::SavedLogin;
 use ferry_core::size::ByteSize;
 use ferry_core::store::Check;
 use ferry_core::{Error, Registry, Result, User as CoreUser};
@@ -89,6 +90,12 @@ pub(crate) fn run(data: &Path, user: User, parts: &Parts) -> Result<()> {
         }
         User::Disable { name } => ask(Ask::Disable(name, true), false).map(drop),
         User::Enable { name } => ask(Ask::Disable(name, false), false).map(drop),
+        User::Logins { name, json } => {
+            let answer = ask(Ask::Logins(name), false)?;
+            answer.logins.iter().for_each(|login| print_login(login, json));
+            Ok(())
+        }
+        User::Logout { name, ids } => ask(Ask::Logout(name, ids), false).map(drop),
         User::Remove { name, purge } => ask(Ask::Remove(name, purge), false).map(drop),
     }
 }
@@ -160,6 +167,30 @@ fn print(account: &Account, json: bool, width: usize) {
         });
     }
     out::line(line);
+}
+
+fn print_login(login: &SavedLogin, json: bool) {
+    let SavedLogin {
+        id,
+        label,
+        created,
+        used,
+    } = login;
+    let secs = |nanos: i64| nanos.div_euclid(1_000_000_000);
+    if json {
+        return out::line(json!({"id": id, "label": label, "created": secs(*created), "used": used.map(secs)}));
+    }
+    let age = |nanos: i64| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs());
+        let days = now.saturating_sub(u64::try_from(secs(nanos)).unwrap_or(0)) / (24 * 60 * 60);
+        if days == 0 {
+            "today".to_owned()
+        } else {
+            format!("{days} days ago")
+        }
+    };
+    let used = used.map_or("never".to_owned(), age);
+    out::line(format_args!("{id}  made {}, used {used}  {label}", age(*created)));
 }
 
 /// Prints who is logged in; gives the exit code.

@@ -34,9 +34,13 @@ pub(crate) fn now_ms() -> u64 {
         .saturating_add(1)
 }
 
+/// As many threads as there are processors for us. Reads files of the system: call it before the server confines itself.
+pub(crate) fn threads() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from)
+}
+
 /// Sets the executor's threads up. Call it before anything is spawned.
-pub(crate) fn set_up_executor() {
-    let threads = std::thread::available_parallelism().map_or(2, usize::from);
+pub(crate) fn set_up_executor(threads: usize) {
     let config = async_global_executor::GlobalExecutorConfig::default()
         .with_min_threads(threads)
         .with_max_threads(threads + SUBSTITUTES_MAX)
@@ -109,6 +113,7 @@ fn give_up(session: &crate::session::Session, request: &Request) {
         session.outbox.try_send(&Fail::new(request.id, &error));
         session.server.gives_up(1);
         session.requests.finish(request.id);
+        session.audit(request, &Err::<(), _>(error));
         tracing::warn!(verb = request.verb, "verb does not come back; its request is given up");
     }
 }

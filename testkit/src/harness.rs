@@ -8,6 +8,7 @@ use ferry_core::args::{ArgKind, Role};
 use ferry_core::chunk::CHUNK_BYTES;
 use ferry_core::dispatch::{Env, dispatch};
 use ferry_core::line::{self, Call, Word};
+use ferry_core::logins::SavedLogin;
 use ferry_core::rt::block_on;
 use ferry_core::store::{FileInfo, UploadRequest, Usage};
 use ferry_core::wire::Map;
@@ -18,6 +19,7 @@ use ferry_core::{
 };
 
 use crate::link::{Sent, TestLink, cross};
+use crate::logins::MemoryLogins;
 use crate::memory::{MemoryHome, MemoryStore};
 use crate::output::Output;
 
@@ -49,6 +51,7 @@ pub struct Harness {
     registry: Arc<Registry>,
     user: User,
     home: Arc<MemoryHome>,
+    logins: Arc<MemoryLogins>,
     cwd: Mutex<HomePath>,
     ids: AtomicU32,
 }
@@ -70,6 +73,7 @@ impl Harness {
             registry: Arc::new(registry),
             user: User::named("alice"),
             home: MemoryStore::default().open("alice", None),
+            logins: Arc::default(),
             cwd: Mutex::new(HomePath::root()),
             ids: AtomicU32::new(1),
         }
@@ -179,6 +183,11 @@ impl Harness {
             }
             upload.commit(Algorithm::Md5.digest(bytes)).await
         })
+    }
+
+    /// Gives the user a saved login of that id.
+    pub fn seed_login(&self, login: SavedLogin) {
+        self.logins.add(login);
     }
 
     /// Makes a folder and those above it.
@@ -371,6 +380,7 @@ impl Harness {
             registry: self.registry.clone(),
             user: Arc::new(self.user.clone()),
             home: self.home.clone(),
+            logins: self.logins.clone(),
         };
         let mut link = TestLink::new(sent);
         let done = cross(&dispatch(&env, kind, &map, &mut link).await?)?;

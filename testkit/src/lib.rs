@@ -5,6 +5,7 @@
 
 mod harness;
 mod link;
+mod logins;
 mod memory;
 mod output;
 mod random;

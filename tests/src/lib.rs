@@ -12,8 +12,12 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 pub mod audit;
+pub mod ground;
+pub mod knock;
 pub mod load;
 pub mod model;
+pub mod peer;
+pub mod tls;
 pub mod wire;
 
 /// The password of every account made here.

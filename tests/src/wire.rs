@@ -81,7 +81,7 @@ impl Wire {
         })?;
         let challenge: Challenge = wire.hear()?;
         let data = scram_answer(&first, &challenge.data).ok_or_else(|| odd("the challenge"))?;
-        wire.say(&Answer { data })?;
+        wire.say(&Answer { data, save: None })?;
         wire.hear::<Welcome>()?;
         Ok(wire)
     }

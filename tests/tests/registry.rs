@@ -16,6 +16,7 @@ const CONTRACT: &[(&str, &[&str])] = &[
     ("download", &["get"]),
     ("du", &[]),
     ("help", &[]),
+    ("logins", &[]),
     ("ls", &["dir"]),
     ("md5", &[]),
     ("mkdir", &[]),

@@ -11,9 +11,11 @@ const FILES: usize = 8;
 /// Of one file: more than is sent without asking.
 const LEN: usize = 300 * 1024;
 
-/// How many logins the server has seen.
+/// How many logins the server has seen, once all of them have left again.
 fn logins(server: &Server) -> usize {
-    server.log().matches("logged in").count()
+    let count = |what: &str| server.log().matches(what).count();
+    until("all sessions end", || count("audit=\"login\"") == count(" left "));
+    count("audit=\"login\"")
 }
 
 /// Waits for something that takes a moment.
@@ -39,6 +41,7 @@ fn with_j_there_are_that_many_connections_and_all_arrives() {
     let run = |options: &[&str], verb: &[&str]| {
         let before = logins(&server);
         run_with_input(server.client("alice", options).args(verb), b"").expect(0);
+        until("the login is logged", || logins(&server) > before);
         logins(&server) - before
     };
     // Slow enough that each of them is still under way when the next one begins.

@@ -1,6 +1,7 @@
 //! Folders being fetched: the list that the server gave, file by file.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, PoisonError};
@@ -17,12 +18,49 @@ use crate::connection::{Connection, Event};
 use crate::exit::{Failure, Result};
 use crate::local;
 use crate::manifest::{Entry, Manifest};
-use crate::part::{self, New};
+use crate::part::{self, New, PART_SUFFIX};
 use crate::place;
 use crate::pool::Pool;
 use crate::progress::Meter;
 use crate::source::SMALL_BYTES;
 use crate::transfer::{Items, Outcome, persist, tell};
+
+/// What the server's list has brought so far.
+struct Known<'t> {
+    target: &'t Path,
+    /// The folders that are real ones here: made, or looked at, by us.
+    folders: HashSet<PathBuf>,
+    /// Every path that was named.
+    paths: HashSet<Vec<u8>>,
+}
+
+impl<'t> Known<'t> {
+    fn new(target: &'t Path) -> Self {
+        Self {
+            target,
+            folders: HashSet::from([target.to_owned()]),
+            paths: HashSet::new(),
+        }
+    }
+
+    /// Where an entry goes. Only into folders that came before it in the list: so no link that lies here leads it elsewhere. And
+    /// only once: two that are fetched side by side would write one file.
+    ///
+    /// # Errors
+    /// `bad_path` for what leads out, `not_directory` for what lies in no folder of the list, `exists` for what was named before.
+    fn place_of(&mut self, entry: &Entry) -> Result<PathBuf> {
+        let place = place::below(self.target, &entry.path)?;
+        let shown = || ferry_core::text::escape(&entry.path);
+        if !place.parent().is_some_and(|folder| self.folders.contains(folder)) {
+            let text = format!("{}: lies in no folder that was fetched before it", shown());
+            return Err(Error::new(ErrorKind::NotDirectory, text).into());
+        }
+        if !self.paths.insert(entry.path.clone()) {
+            return Err(Error::exists(format!("{}: is twice in the server's list", shown())).into());
+        }
+        Ok(place)
+    }
+}
 
 impl Download<'_> {
     /// Makes a folder like the server's and fetches its files.
@@ -43,17 +81,37 @@ impl Download<'_> {
         let entries = manifest.into_entries();
         let total = entries.iter().map(|entry| entry.size).fold(0, u64::saturating_add);
         self.session.tally.show(self.session, Some(total));
+        let mut known = Known::new(target);
         for entry in entries {
+            let place = match known.place_of(&entry) {
+                Ok(place) => place,
+                Err(failure) => {
+                    items.take(self.session, Err::<(), _>(failure))?;
+                    continue;
+                }
+            };
             if entry.kind == "dir" {
                 // Before what is in it.
-                let made = pool.beside(self.folder(&entry, target)).await;
+                let folder = place.clone();
+                let made = pool.beside(rt::unblock(move || local::make_folder(&folder))).await;
+                if made.is_ok() {
+                    known.folders.insert(place);
+                }
                 items.take(self.session, made)?;
                 continue;
+            }
+            // What another file is written to before it gets its name: not while that is under way.
+            let is_part = place.as_os_str().as_bytes().ends_with(PART_SUFFIX.as_bytes());
+            while is_part && let Some(ended) = pool.next().await {
+                items.take(self.session, ended)?;
             }
             if let Some(ended) = pool.room().await {
                 items.take(self.session, ended)?;
             }
-            pool.push(self.entry(call.clone(), word, entry, (target, &large, &folders)));
+            pool.push(self.entry(call.clone(), word, (entry, place), (&large, &folders)));
+            while is_part && let Some(ended) = pool.next().await {
+                items.take(self.session, ended)?;
+            }
         }
         while let Some(ended) = pool.next().await {
             items.take(self.session, ended)?;
@@ -63,19 +121,13 @@ impl Download<'_> {
         rt::unblock(move || folders.iter().try_for_each(|folder| part::sync_folder(folder))).await
     }
 
-    async fn folder(&self, entry: &Entry, target: &Path) -> Result<()> {
-        let place = place::below(target, &entry.path)?;
-        rt::unblock(move || local::make_folder(&place)).await
-    }
-
     async fn entry(
         &self,
         mut call: Call,
         top: &Word,
-        entry: Entry,
-        (target, large, folders): (&Path, &Semaphore, &Mutex<BTreeSet<PathBuf>>),
+        (entry, place): (Entry, PathBuf),
+        (large, folders): (&Semaphore, &Mutex<BTreeSet<PathBuf>>),
     ) -> Result<()> {
-        let place = place::below(target, &entry.path)?;
         let shown = || ferry_core::text::escape(&entry.path);
         match entry.kind.as_str() {
             "file" => {}

@@ -11,7 +11,7 @@ use ferry_core::{Algorithm, Error, ErrorKind};
 use crate::fake::{Peer, Stage};
 use crate::{CONTENTS, folder_with, held};
 
-fn manifest(peer: &mut Peer, id: u32, entries: &[(&[u8], &str)]) {
+pub(crate) fn manifest(peer: &mut Peer, id: u32, entries: &[(&[u8], &str)]) {
     let columns = [
         Column::new("path", ColumnKind::Path),
         Column::new("kind", ColumnKind::Text),

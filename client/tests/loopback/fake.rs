@@ -225,6 +225,11 @@ impl Peer {
 
     /// Takes a login; `change` may have another catalogue.
     pub(crate) fn log_in_as(&mut self, change: impl FnOnce(&mut Vec<VerbInfo>)) -> bool {
+        self.welcome(|_, _| {}, change)
+    }
+
+    /// Takes a login; `say` may have another welcome, for an answer.
+    pub(crate) fn welcome(&mut self, say: impl FnOnce(&Answer, &mut Welcome), change: impl FnOnce(&mut Vec<VerbInfo>)) -> bool {
         self.say(&Hello {
             mechanisms: vec![scram::MECHANISM.into()],
             ..Hello::new("fake")
@@ -236,11 +241,16 @@ impl Peer {
         self.say(&Challenge { mechanism: None, data });
         let answer: Answer = self.hear();
         match server.finish(&answer.data) {
-            Ok(data) => self.say(&Welcome {
-                data,
-                user: first.user,
-                notice: None,
-            }),
+            Ok(data) => {
+                let mut welcome = Welcome {
+                    data,
+                    user: first.user,
+                    notice: None,
+                    token: None,
+                };
+                say(&answer, &mut welcome);
+                self.say(&welcome);
+            }
             Err(error) => {
                 self.say(&ferry_core::wire::message::Fail::new(0, &error));
                 return false;

@@ -5,9 +5,11 @@
 mod connection;
 mod download;
 mod fake;
+mod hostile;
 mod meeting;
 mod present;
 mod retry;
+mod saving;
 mod side_by_side;
 mod upload;
 

@@ -55,6 +55,7 @@ mod tests {
         assert_eq!(
             text,
             "help      Lists the verbs, or explains one.\n\
+             logins    Lists your saved logins; `logins rm` takes some away.\n\
              partials  Lists your uploads that are not finished; `partials rm` throws some away.\n\
              whoami    Shows who you are, what you may do, and the limit of your home.\n\
              \n`help VERB` explains one of them.\n"

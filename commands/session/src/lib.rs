@@ -1,6 +1,7 @@
-//! Ferry's verbs about the session: who is logged in, what can be run, which uploads wait to be finished.
+//! Ferry's verbs about the session: who is logged in, what can be run, which uploads wait to be finished, which logins are saved.
 
 mod help;
+mod logins;
 mod partials;
 mod whoami;
 

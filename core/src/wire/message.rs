@@ -195,6 +195,9 @@ pub struct Answer {
     /// What the mechanism says.
     #[serde(with = "serde_bytes")]
     pub data: Vec<u8>,
+    /// Asks for a saved login, once this one by password has succeeded: how it is to be called, such as the machine's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub save: Option<String>,
 }
 
 /// Logged in. The catalogue follows without being asked for.
@@ -208,6 +211,20 @@ pub struct Welcome {
     /// A line for people, when there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notice: Option<String>,
+    /// The saved login that was asked for; absent when the server gives none, for which the notice says why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<Revealed>,
+}
+
+/// The text of a token, see [`Token::reveal`](crate::login::token::Token::reveal). It is not shown.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Revealed(pub String);
+
+impl std::fmt::Debug for Revealed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Revealed(..)")
+    }
 }
 
 /// Verbs that the user may run; several frames when they do not fit into one.
