@@ -290,8 +290,9 @@ mod tests {
             table += &format!("| `{key}` | {} | {least} | {most} | {says} |\n", of(&defaults));
         }
         let spared = defaults.spare_loopback;
-        table +=
-            &format!("| `spare-loopback` | {spared} | | | failed logins from this machine itself are not counted (below) |\n");
+        table += &format!(
+            "| `spare-loopback` | {spared} | | | failed logins from this machine itself are not counted, nor who is there not logged in (below) |\n"
+        );
         let (before, rest) = text.split_once("<!-- limits -->\n").unwrap();
         let (found, after) = rest.split_once("<!-- end -->").unwrap();
         if std::env::var_os("FERRY_BLESS").is_some() {

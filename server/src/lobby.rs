@@ -61,6 +61,8 @@ struct Stranger {
     net: Net,
     since: Instant,
     far: Far,
+    /// Whether the limit of its address does not count it.
+    is_spared: bool,
     /// Closed when the connection is dropped.
     cut: Sender<()>,
 }
@@ -71,6 +73,7 @@ pub(crate) struct Lobby {
     strangers: Mutex<Vec<Stranger>>,
     strangers_max: usize,
     per_address_max: usize,
+    spare_loopback: bool,
     connections: AtomicUsize,
     connections_max: usize,
     next: AtomicU64,
@@ -86,6 +89,7 @@ impl Lobby {
             strangers: Mutex::default(),
             strangers_max: count(limits.strangers).min(connections_max / 2),
             per_address_max: count(limits.strangers_per_address),
+            spare_loopback: limits.spare_loopback,
             connections: AtomicUsize::new(0),
             connections_max,
             next: AtomicU64::new(0),
@@ -116,6 +120,7 @@ impl Lobby {
             net: Net::of(peer.ip()),
             since: Instant::now(),
             far: Far::Connected,
+            is_spared: self.spare_loopback && peer.ip().to_canonical().is_loopback(),
             cut: cut.clone(),
         });
         self.connections.fetch_add(1, Ordering::Relaxed);
@@ -154,7 +159,7 @@ impl Lobby {
     /// Drops those beyond the limit of their address.
     fn sweep(&self, now: Instant) {
         let mut strangers = self.strangers();
-        let is_settled = |stranger: &Stranger| now.saturating_duration_since(stranger.since) >= GRACE;
+        let is_settled = |stranger: &Stranger| !stranger.is_spared && now.saturating_duration_since(stranger.since) >= GRACE;
         let mut above: HashMap<Net, usize> = HashMap::new();
         for stranger in strangers.iter().filter(|stranger| is_settled(stranger)) {
             *above.entry(stranger.net).or_default() += 1;
