@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ferry_core::fingerprint::Fingerprint;
 use ferry_core::login::{Channel, EXPORTER_BYTES, EXPORTER_LABEL};
 use ferry_core::text::escape;
+use ferry_core::wire::ALPN;
 use futures_lite::{AsyncRead, AsyncWrite};
 use futures_rustls::TlsConnector;
 use futures_rustls::client::TlsStream;
@@ -20,8 +21,6 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error as Tls
 
 use crate::exit::{Failure, Result};
 
-/// The protocol's name in the handshake (RFC 7301).
-const ALPN: &[u8] = b"ferry/1";
 /// What stands for a host that is no name that TLS knows. It is never checked without an authority.
 const NO_NAME: &str = "ferry.invalid";
 

@@ -249,16 +249,17 @@ fn serve(common: &Common, data: &Path, parts: &Parts) -> Result<u8> {
     let has_tls = !(common.no_tls || file.no_tls.unwrap_or_default());
     let address = config::listen_address(&listen, has_tls)?;
     let durability = common.durability.or(file.durability).unwrap_or_default();
+    let data = &config::make_data_folder(data)?;
     let (server, key) = open(data, (has_tls, &file.tls_files()), durability, file.limits, parts)?;
     let threads = watch::threads();
     // Before there are other threads than the one that writes the log.
-    if !confine::to(&config::make_data_folder(data)?)? {
+    if !confine::to(data)? {
         tracing::warn!("this kernel has no Landlock: the server can open whatever its user can");
     }
     watch::set_up_executor(threads);
     rt::block_on(async {
         let stop = listener::told_to_stop()?;
-        let socket = admin::Socket::bind(&config::make_data_folder(data)?).await?;
+        let socket = admin::Socket::bind(data).await?;
         let (listener, address) = listener::bind(address).await?;
         start_watchdog(&server)?;
         out::line(format_args!("listening on {address}\nkey {key}"));
@@ -272,7 +273,7 @@ fn serve(common: &Common, data: &Path, parts: &Parts) -> Result<u8> {
     Ok(0)
 }
 
-/// Opens data folder, accounts, key and store; gives the fingerprint of the key too. It is made and shown without TLS as well: it
+/// Opens accounts, key and store in a data folder that is there; gives the fingerprint of the key too. It is made and shown without TLS as well: it
 /// is the server's, whatever this run does.
 pub(crate) fn open(
     data: &Path,
@@ -282,12 +283,11 @@ pub(crate) fn open(
     parts: &Parts,
 ) -> Result<(Arc<Server>, Fingerprint)> {
     let registry = Registry::linked()?;
-    let data = config::make_data_folder(data)?;
     // First: whoever has them open is alone here, and makes the key alone.
-    let accounts = Accounts::open(&data)?;
-    let tls = Tls::open(&data, files)?;
+    let accounts = Accounts::open(data)?;
+    let tls = Tls::open(data, files)?;
     let key = tls.fingerprint;
-    let store = (parts.store)(&data, durability)?;
+    let store = (parts.store)(data, durability)?;
     let server = Server::new(registry, store, has_tls.then_some(tls), accounts, limits);
     Ok((server, key))
 }

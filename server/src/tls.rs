@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use ferry_core::fingerprint::Fingerprint;
 use ferry_core::login::{Channel, EXPORTER_BYTES, EXPORTER_LABEL};
+use ferry_core::wire::ALPN;
 use ferry_core::{Error, ErrorKind, Result};
 use futures_lite::{AsyncRead, AsyncWrite};
 use futures_rustls::TlsAcceptor;
@@ -20,8 +21,6 @@ use rustls::version::TLS13;
 const KEY: &str = "key.pem";
 /// The certificate's name there.
 const CERTIFICATE: &str = "certificate.pem";
-/// The protocol's name in the handshake (RFC 7301), so that a connection meant for another protocol ends there.
-pub(crate) const ALPN: &[u8] = b"ferry/1";
 /// The name in the certificate that we make. Nobody checks it: clients know the key.
 const NAME: &str = "ferryd";
 

@@ -10,7 +10,7 @@ use ferry_core::{Error, Result, User, rt};
 use crate::accounts::Account;
 use crate::limits::Limits;
 use crate::tls::Files;
-use crate::{Durability, Parts, listener, options, out, watch};
+use crate::{Durability, Parts, config, listener, options, out, watch};
 
 /// The account's name.
 const USER: &str = "you";
@@ -28,7 +28,13 @@ pub(crate) fn run(data: Option<&Path>, durability: Durability, parts: &Parts) ->
     };
     watch::set_up_executor(watch::threads());
     let tls = (true, &Files::default());
-    let (server, key) = options::open(&folder.path, tls, durability, Limits::default(), parts)?;
+    let (server, key) = options::open(
+        &config::make_data_folder(&folder.path)?,
+        tls,
+        durability,
+        Limits::default(),
+        parts,
+    )?;
     let password = hex(&scram::random::<16>()?);
     let auth = Credential::of_password(Method::Scram, &password)?;
     match server.accounts.get(USER) {

@@ -238,10 +238,7 @@ fn challenging(
     let identity = Identity::new();
     let pin = identity.fingerprint.to_string();
     let (address, middle) = trap(move |stream| {
-        let mut peer = tls::accept(stream, &identity).unwrap();
-        say_hello(&mut peer);
-        peer.hear::<Hello>().unwrap();
-        let login: Login = peer.hear().unwrap();
+        let (mut peer, login) = up_to_login(stream, &identity);
         let first = String::from_utf8(login.data).unwrap();
         let nonce = first.rsplit_once("r=").unwrap().1.to_owned();
         peer.say(&challenge(&nonce)).unwrap();
@@ -259,6 +256,15 @@ fn challenging(
     }
     let ran = client(folder, &address, &["--pin", &pin]);
     (ran, middle.join().unwrap())
+}
+
+/// Takes a client in as a server does, up to its first message of the login.
+fn up_to_login(stream: TcpStream, identity: &Identity) -> (Accepted, Login) {
+    let mut peer = tls::accept(stream, identity).unwrap();
+    say_hello(&mut peer);
+    peer.hear::<Hello>().unwrap();
+    let login = peer.hear().unwrap();
+    (peer, login)
 }
 
 fn say_hello(peer: &mut Accepted) {
@@ -331,10 +337,7 @@ fn a_server_that_cannot_prove_that_it_knows_the_password_is_not_logged_in_to() {
     let identity = Identity::new();
     let pin = identity.fingerprint.to_string();
     let (address, middle) = trap(move |stream| {
-        let mut peer = tls::accept(stream, &identity).unwrap();
-        say_hello(&mut peer);
-        peer.hear::<Hello>().unwrap();
-        let login: Login = peer.hear().unwrap();
+        let (mut peer, login) = up_to_login(stream, &identity);
         let exported = peer
             .stream
             .conn
@@ -550,10 +553,7 @@ fn a_refusal_says_the_same_whoever_sends_it_and_its_text_moves_no_cursor() {
     let identity = Identity::new();
     let pin = identity.fingerprint.to_string();
     let (address, middle) = trap(move |stream| {
-        let mut peer = tls::accept(stream, &identity).unwrap();
-        say_hello(&mut peer);
-        peer.hear::<Hello>().unwrap();
-        peer.hear::<Login>().unwrap();
+        let (mut peer, _) = up_to_login(stream, &identity);
         let error = Error::new(
             ErrorKind::LoginRefused,
             "\x1b]0;owned\x07\u{9b}2J\u{202e}refused\r\nferry: done",

@@ -1,5 +1,6 @@
 //! Ferry's verbs about the session: who is logged in, what can be run, which uploads wait to be finished, which logins are saved.
 
+mod action;
 mod help;
 mod logins;
 mod partials;

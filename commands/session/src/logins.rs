@@ -1,7 +1,8 @@
 //! `logins`: lists saved logins, and takes some away.
 
-use ferry_core::args::{ArgKind, ArgType};
-use ferry_core::{Access, Column, ColumnKind, Context, Error, Example, Layout, Reply, Result, Spec, Verb, serde};
+use ferry_core::{Access, Column, ColumnKind, Context, Error, Example, Layout, Reply, Result, Spec, Verb};
+
+use crate::action::Action;
 
 ferry_core::args! {
     /// Lists your saved logins; `logins rm` takes some away.
@@ -15,19 +16,6 @@ ferry_core::args! {
         #[arg(dynamic)]
         id: Vec<String>,
     }
-}
-
-/// What can be done with a saved login.
-#[derive(Debug, Clone, Copy, serde::Deserialize)]
-#[serde(crate = "ferry_core::serde", rename_all = "lowercase")]
-pub(crate) enum Action {
-    /// Take it away.
-    Rm,
-}
-
-impl ArgType for Action {
-    const KIND: ArgKind = ArgKind::Choice;
-    const CHOICES: &'static [&'static str] = &["rm"];
 }
 
 const COLUMNS: &[Column] = &[

@@ -1,7 +1,8 @@
 //! `partials`: lists uploads that are not finished, and throws them away.
 
-use ferry_core::args::{ArgKind, ArgType};
-use ferry_core::{Access, Column, ColumnKind, Context, Error, Example, Layout, Reply, Result, Spec, Verb, serde};
+use ferry_core::{Access, Column, ColumnKind, Context, Error, Example, Layout, Reply, Result, Spec, Verb};
+
+use crate::action::Action;
 
 ferry_core::args! {
     /// Lists your uploads that are not finished; `partials rm` throws some away.
@@ -14,19 +15,6 @@ ferry_core::args! {
         #[arg(dynamic)]
         id: Vec<String>,
     }
-}
-
-/// What can be done with an unfinished upload.
-#[derive(Debug, Clone, Copy, serde::Deserialize)]
-#[serde(crate = "ferry_core::serde", rename_all = "lowercase")]
-pub(crate) enum Action {
-    /// Throw it away.
-    Rm,
-}
-
-impl ArgType for Action {
-    const KIND: ArgKind = ArgKind::Choice;
-    const CHOICES: &'static [&'static str] = &["rm"];
 }
 
 const COLUMNS: &[Column] = &[

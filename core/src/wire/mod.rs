@@ -13,6 +13,8 @@ pub use message::Message;
 
 /// The version of the protocol that both sides must share.
 pub const PROTOCOL: u32 = 1;
+/// The protocol's name in the TLS handshake (RFC 7301), so that a connection meant for another protocol ends there.
+pub const ALPN: &[u8] = b"ferry/1";
 /// The longest payload of a control frame after login, in bytes.
 pub const CONTROL_MAX_BYTES: usize = 64 * 1024;
 /// The longest payload of a control frame before login, in bytes.

@@ -18,7 +18,14 @@ const CLEAN_MAX: usize = 64 * 1024;
 
 /// The folders of one home that are being flushed, and those that need no flush.
 #[derive(Debug, Default)]
-pub(crate) struct Flushes(Mutex<HashMap<Key, Arc<Queue>>>, Mutex<HashMap<Key, Seen>>, AtomicU64);
+pub(crate) struct Flushes {
+    /// Those that somebody waits for.
+    queues: Mutex<HashMap<Key, Arc<Queue>>>,
+    /// Those of which something is known.
+    seen: Mutex<HashMap<Key, Seen>>,
+    /// The number of the last change.
+    changes: AtomicU64,
+}
 
 /// Device and inode.
 type Key = (u64, u64);
@@ -47,18 +54,18 @@ impl Flushes {
     /// Takes note, before it is made, of a change that somebody might be told of as done before his flush has ended.
     pub(crate) fn change(&self, folder: impl AsFd) -> Result<(), Errno> {
         let key = key(folder)?;
-        let mut seen = lock(&self.1);
+        let mut seen = lock(&self.seen);
         if seen.len() >= CLEAN_MAX {
             seen.clear();
         }
-        seen.entry(key).or_default().made = self.2.fetch_add(1, Ordering::Relaxed) + 1;
+        seen.entry(key).or_default().made = self.changes.fetch_add(1, Ordering::Relaxed) + 1;
         Ok(())
     }
 
     /// Flushes a folder unless nothing has changed in it since a flush that ended well. The first time after a start it is
     /// flushed in any case: nobody knows what an earlier server left.
     pub(crate) fn settle(&self, folder: impl AsFd) -> Result<(), Errno> {
-        let known = lock(&self.1).get(&key(&folder)?).copied();
+        let known = lock(&self.seen).get(&key(&folder)?).copied();
         match known {
             Some(Seen { made, flushed }) if flushed == Some(made) => Ok(()),
             _ => self.folder(folder),
@@ -69,18 +76,18 @@ impl Flushes {
     pub(crate) fn folder(&self, folder: impl AsFd) -> Result<(), Errno> {
         // The number is nobody else's for as long as the folder is open here.
         let key = key(&folder)?;
-        let queue = lock(&self.0).entry(key).or_default().clone();
+        let queue = lock(&self.queues).entry(key).or_default().clone();
         let result = queue.flush(|| {
-            let made = lock(&self.1).get(&key).map_or(0, |seen| seen.made);
+            let made = lock(&self.seen).get(&key).map_or(0, |seen| seen.made);
             fsync(&folder)?;
-            let mut seen = lock(&self.1);
+            let mut seen = lock(&self.seen);
             // When all was forgotten meanwhile, nothing is known of it.
             if seen.len() < CLEAN_MAX || seen.contains_key(&key) {
                 seen.entry(key).or_default().flushed = Some(made);
             }
             Ok(())
         });
-        let mut queues = lock(&self.0);
+        let mut queues = lock(&self.queues);
         drop(queue);
         if queues.get(&key).is_some_and(|queue| Arc::strong_count(queue) == 1) {
             queues.remove(&key);
@@ -187,7 +194,7 @@ mod tests {
         let (flushes, folder) = (Flushes::default(), tempfile::tempdir().unwrap());
         let file = std::fs::File::open(folder.path()).unwrap();
         let is_clean = || {
-            let seen = lock(&flushes.1).get(&key(&file).unwrap()).copied();
+            let seen = lock(&flushes.seen).get(&key(&file).unwrap()).copied();
             seen.is_some_and(|seen| seen.flushed == Some(seen.made))
         };
         assert!(!is_clean(), "what an earlier server left is not known");
@@ -203,6 +210,6 @@ mod tests {
     fn folders_that_nobody_flushes_are_forgotten() {
         let (flushes, folder) = (Flushes::default(), tempfile::tempdir().unwrap());
         flushes.folder(std::fs::File::open(folder.path()).unwrap()).unwrap();
-        assert!(lock(&flushes.0).is_empty());
+        assert!(lock(&flushes.queues).is_empty());
     }
 }

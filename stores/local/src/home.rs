@@ -47,6 +47,14 @@ impl Inner {
         }
     }
 
+    /// Takes note of a change of a folder before it is made, where durability will ask for its flush.
+    pub(crate) fn note_change(&self, path: &HomePath, place: &Place) -> Result<()> {
+        match self.durability {
+            Durability::Strict => self.flushes.change(&place.folder).map_err(|errno| failed(path, errno)),
+            Durability::Relaxed => Ok(()),
+        }
+    }
+
     /// Makes sure that the entry at `path` outlives a power cut, where durability asks for it: somebody is about to be told that it
     /// is there, and whoever put it there may not be done yet.
     pub(crate) fn make_durable(&self, path: &HomePath) -> Result<()> {

@@ -283,7 +283,7 @@ impl Writer {
             flags = RenameFlags::empty();
         }
         ledger.before_change()?;
-        inner.flushes.change(&place.folder).map_err(|errno| failed(path, errno))?;
+        inner.note_change(path, &place)?;
         let Some(tracked) = lock(&inner.books).take(&self.slot.id, self.lease) else {
             return Err(lease_lost(path));
         };
