@@ -10,7 +10,7 @@ use ferry_core::login::scram;
 use ferry_core::reply::{Column, ColumnKind, Layout, Value};
 use ferry_core::store::Start;
 use ferry_core::wire::message::{
-    Answer, Begin, Catalog, Challenge, Done, End, Expand, Hello, Login, Problem, Progress, Rows, Welcome,
+    Answer, Begin, Catalog, Challenge, Done, End, Expand, Hello, Login, Problem, Progress, Request, Rows, Welcome,
 };
 use ferry_core::{Algorithm, Error};
 
@@ -42,6 +42,10 @@ fn below(folder: &Path) -> Vec<(String, Vec<u8>)> {
 /// Answers the next request with contents, whole.
 fn send(peer: &mut Peer, contents: &[u8]) {
     let (id, _) = peer.request();
+    send_to(peer, id, contents);
+}
+
+fn send_to(peer: &mut Peer, id: u32, contents: &[u8]) {
     peer.say(&Begin {
         id,
         size: Some(contents.len() as u64),
@@ -363,8 +367,14 @@ fn a_name_that_is_another_ones_part_does_not_get_into_it() {
             id,
             &[(b"a", "file"), (b"f", "file"), (b"f.ferry-part", "file"), (b"z", "file")],
         );
-        for contents in [&b"a"[..], b"f", b"a file of that name", b"z"] {
-            send(peer, contents);
+        // They are asked for side by side, so in any order.
+        let files = [("f.ferry-part", "a file of that name"), ("a", "a"), ("f", "f"), ("z", "z")];
+        for _ in files {
+            let frame = peer.next().unwrap();
+            let asked = String::from_utf8_lossy(&frame.payload);
+            let is_asked = |(name, _): &&(&str, &str)| asked.contains(&format!("dir/{name}"));
+            let (_, contents) = files.iter().find(is_asked).unwrap();
+            send_to(peer, frame.is::<Request>().id, contents.as_bytes());
         }
     });
     stage.run("pull -d dir").unwrap();
