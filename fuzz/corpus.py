@@ -25,3 +25,5 @@ seeds("login_client", [bytes([number * 7 % 256, number % 2]) + text for number, 
 seeds("path", [vector["path"].encode() for vector in vectors["names"] if isinstance(vector.get("path"), str)][:40])
 seeds("line", [b"put 'a b' c\\ d \"e\"", b"ls -l *.txt", b"'", b"a\\", "é \u202e".encode()])
 seeds("known_hosts", [b"h:7171 sha256:" + b"00" * 32 + b"\n", b"# c\n@login alice@h:7171 md5\n", b"h:7171 sha256:zz\n", b"[::1]:9 x"])
+seeds("config", [b'listen = "127.0.0.1:7171"\ndurability = "relaxed"\n', b'certificate = "a.pem"\nkey = "b.pem"\nno-tls = true\nlog-format = "json"\n',
+                 b"[limits]\nidle-seconds = 5\nrequests = 64\n", b"limits = { strangers = 8 }", b"listne = 1", b"[limits]\nrequests = -1"])

@@ -32,6 +32,9 @@ pub struct Deadlines {
     pub connect: Duration,
     /// Until we are logged in.
     pub login: Duration,
+    /// Until a further connection stands, and again until we are logged in on it: somebody waits for it who could go without. Never
+    /// longer than for a first one.
+    pub further: Duration,
     /// How long a server may say nothing while a request runs, before it is asked whether it is there.
     pub silence: Duration,
     /// How long it may take to answer that.
@@ -43,6 +46,7 @@ impl Default for Deadlines {
         Self {
             connect: Duration::from_secs(10),
             login: Duration::from_secs(30),
+            further: Duration::from_secs(5),
             silence: Duration::from_secs(60),
             pong: Duration::from_secs(15),
         }

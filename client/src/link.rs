@@ -3,7 +3,6 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use ferry_core::rt;
 
@@ -19,6 +18,7 @@ mod lanes;
 mod patience;
 
 use entry::Entry;
+pub(crate) use entry::no_password;
 use lanes::Lanes;
 pub use patience::Patience;
 use patience::Trouble;
@@ -26,9 +26,6 @@ use patience::Trouble;
 /// The most connections of one session; more transfers than these share them. Beyond that, a server is kept from others more
 /// than a transfer gains.
 pub const CONNECTIONS_MAX: usize = 16;
-
-/// How long a further connection may take to stand, and again to log in: somebody waits for it who could go without.
-const FURTHER_WAIT: Duration = Duration::from_secs(5);
 
 /// Where to log in and as whom, and the connections there.
 #[derive(Debug)]
@@ -119,8 +116,8 @@ impl Link {
     async fn dial(&self, lane: usize, may_be_asked: bool) -> Result<Arc<Connection>> {
         let mut deadlines = self.deadlines;
         if self.connected().is_some() {
-            deadlines.connect = deadlines.connect.min(FURTHER_WAIT);
-            deadlines.login = deadlines.login.min(FURTHER_WAIT);
+            deadlines.connect = deadlines.connect.min(deadlines.further);
+            deadlines.login = deadlines.login.min(deadlines.further);
         }
         let connection = Arc::new(self.log_in(deadlines, may_be_asked).await?);
         self.lanes().put(lane, connection.clone());

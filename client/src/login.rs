@@ -22,7 +22,8 @@ const CATALOG_FRAMES_MAX: usize = 256;
 pub struct Credentials {
     /// The account's name.
     pub user: String,
-    /// The password, when it is known beforehand; it never leaves this process. Without one a saved login is used.
+    /// The password, when it is known beforehand; it never leaves this process. Without one a saved login is used, or the
+    /// user is asked.
     pub password: Option<String>,
     /// The saved logins.
     pub saved: SavedLogins,

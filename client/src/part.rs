@@ -111,6 +111,18 @@ impl Part {
     /// # Errors
     /// `digest_mismatch`, after which nothing is left of it; `exists` with `no_clobber`.
     pub fn publish(self, target: &Path, end: &End, new: New, no_clobber: bool) -> Result<()> {
+        self.publish_by(File::sync_all, target, end, new, no_clobber)
+    }
+
+    /// As [`Part::publish`], with what makes the contents durable.
+    fn publish_by(
+        self,
+        sync: impl FnOnce(&File) -> io::Result<()>,
+        target: &Path,
+        end: &End,
+        new: New,
+        no_clobber: bool,
+    ) -> Result<()> {
         if let Err(error) = check_end(end, self.len_bytes(), self.hasher.finish()) {
             self.discard();
             return Err(error.into());
@@ -125,7 +137,7 @@ impl Part {
         if let Some(modified) = new.modified {
             self.file.set_modified(time(modified)).map_err(failed)?;
         }
-        if let Err(error) = self.file.sync_all() {
+        if let Err(error) = sync(&self.file) {
             // What a failed flush left in memory cannot be trusted, and asking again would find no error.
             self.discard();
             return Err(failed(error));
@@ -294,13 +306,10 @@ impl PartWriter {
     /// Writes the next contents.
     ///
     /// # Errors
-    /// Why the file cannot be written any more.
-    pub async fn write(self, chunk: Chunk) -> Result<Self> {
-        if self.chunks.send(chunk).await.is_ok() {
-            return Ok(self);
-        }
-        self.finish().await?;
-        Err(Failure::unexpected("a writer that has ended"))
+    /// When the file cannot be written any more; [`PartWriter::finish`] says why.
+    pub async fn write(&self, chunk: Chunk) -> Result<()> {
+        let sent = self.chunks.send(chunk).await;
+        sent.map_err(|_| Failure::unexpected("a writer that has ended"))
     }
 
     /// Waits until all is written.
@@ -314,26 +323,4 @@ impl PartWriter {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_longest_names_have_a_part_too() {
-        let folder = tempfile::tempdir().unwrap();
-        for len in [1, 244, 245, 255] {
-            let target = folder.path().join("n".repeat(len));
-            let end = End {
-                id: 0,
-                size: 3,
-                digest: Algorithm::Md5.digest(b"abc"),
-            };
-            let new = New {
-                modified: None,
-                executable: false,
-            };
-            store(&target, b"abc", &end, new, false).unwrap();
-            assert_eq!(std::fs::read(&target).unwrap(), b"abc");
-        }
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 4);
-    }
-}
+mod tests;

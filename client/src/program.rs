@@ -16,6 +16,7 @@ use ferry_core::{Error, rt};
 use crate::ask;
 use crate::digests::Digests;
 use crate::exit::{Exit, Failure, Result};
+use crate::link::no_password;
 use crate::login::Credentials;
 use crate::options::{Options, Target};
 use crate::render::Output;
@@ -197,7 +198,7 @@ fn check_save(options: &Options, saved: &SavedLogins) -> Result<()> {
     saved.check()
 }
 
-/// The password; none when there is a saved login to use instead.
+/// The password; none when there is a saved login to use instead, or somebody to ask: that is done once the server's key was checked.
 fn password(options: &Options, target: &Target, user: &str, saved: &SavedLogins) -> Result<Option<String>> {
     if options.password_stdin {
         let mut line = String::new();
@@ -208,15 +209,11 @@ fn password(options: &Options, target: &Target, user: &str, saved: &SavedLogins)
     if let Ok(password) = std::env::var("FERRY_PASSWORD") {
         return Ok(Some(password));
     }
-    if !options.no_tls && !options.save_login && saved.find(target, user)?.is_some() {
+    let is_saved = !options.no_tls && !options.save_login && saved.find(target, user)?.is_some();
+    if is_saved || ask::is_possible() {
         return Ok(None);
     }
-    if !ask::is_possible() {
-        let mut failure = Failure::login("there is no password, and no terminal to ask for it on");
-        failure.error = failure.error.hint("set FERRY_PASSWORD or use --password-stdin");
-        return Err(failure);
-    }
-    ask::password(user, &target.host, None).map(Some)
+    Err(no_password(None))
 }
 
 /// Tells a failure; gives its exit code.

@@ -6,7 +6,6 @@ use ferry_core::line::{self, Call, Word};
 use ferry_core::text::did_you_mean;
 use ferry_core::wire::message::{Complete, Offer};
 use ferry_core::{Body, Error, ErrorKind, RemotePath, VerbInfo};
-use futures_lite::FutureExt as _;
 
 use crate::args::{Role, arg_of};
 use crate::catalogue::is_verb_name;
@@ -33,11 +32,7 @@ pub enum From {
 /// Why it did not end well; exit code 10 when it was stopped.
 pub async fn until_interrupted(session: &mut Session, interrupts: &Interrupts, words: &[Word], from: From) -> Result<()> {
     interrupts.clear();
-    let stop = async {
-        interrupts.next().await;
-        Err(Failure::interrupted())
-    };
-    let result = run(session, words, from).or(stop).await;
+    let result = interrupts.or_stop(run(session, words, from)).await;
     session.tally.hide(session);
     if let Err(failure) = &result
         && let Some(stopped) = session.paused.take()

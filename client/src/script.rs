@@ -4,7 +4,6 @@ use std::io::BufRead;
 
 use async_channel::Receiver;
 use ferry_core::{Error, line, rt};
-use futures_lite::FutureExt as _;
 
 use crate::exit::{Exit, Failure, Result};
 use crate::run::{self, From};
@@ -64,13 +63,9 @@ fn read_line(reader: &mut dyn BufRead) -> Result<Option<String>> {
 pub async fn run(session: &mut Session, interrupts: &Interrupts, lines: &Lines) -> Result<()> {
     interrupts.clear();
     // A refused login ends a script even when it has no line.
-    session.connect().await?;
+    interrupts.or_stop(session.connect()).await?;
     loop {
-        let stop = async {
-            interrupts.next().await;
-            Err(Failure::interrupted())
-        };
-        let Some(line) = lines.next().or(stop).await? else {
+        let Some(line) = interrupts.or_stop(lines.next()).await? else {
             return Ok(());
         };
         let line = line.trim();

@@ -7,7 +7,7 @@ use async_channel::Receiver;
 use async_signal::{Signal, Signals};
 use ferry_core::fingerprint::Fingerprint;
 use ferry_core::{Algorithm, RemotePath, rt};
-use futures_lite::StreamExt as _;
+use futures_lite::{FutureExt as _, StreamExt as _};
 
 use crate::connection::Connection;
 use crate::digests::Digests;
@@ -201,6 +201,18 @@ impl Interrupts {
         if self.0.recv().await.is_err() {
             futures_lite::future::pending::<()>().await;
         }
+    }
+
+    /// Does some work, unless the next one comes first. No `async fn`, which would hold the work, that may be large, twice.
+    ///
+    /// # Errors
+    /// What the work says; exit code 10 when it was stopped.
+    pub fn or_stop<T>(&self, work: impl Future<Output = Result<T>>) -> impl Future<Output = Result<T>> {
+        let stop = async {
+            self.next().await;
+            Err(Failure::interrupted())
+        };
+        work.or(stop)
     }
 
     /// Forgets one that came when nothing was running.

@@ -29,7 +29,7 @@ const MENU: &str = "words";
 /// # Errors
 /// Only when the first login fails, or when nothing can be printed any more.
 pub async fn run(session: &mut Session, interrupts: &Interrupts) -> Result<()> {
-    greet(session).await?;
+    greet(session, interrupts).await?;
     let place = Arc::new(Mutex::new(Place::default()));
     let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
     let mut input = if is_dumb || !session.output.is_terminal {
@@ -65,8 +65,8 @@ pub async fn run(session: &mut Session, interrupts: &Interrupts) -> Result<()> {
     }
 }
 
-async fn greet(session: &mut Session) -> Result<()> {
-    let connection = session.connect().await?;
+async fn greet(session: &mut Session, interrupts: &Interrupts) -> Result<()> {
+    let connection = interrupts.or_stop(session.connect()).await?;
     if let Some(notice) = &connection.notice {
         session.output.note(&ferry_core::text::escape(notice.as_bytes()));
     }

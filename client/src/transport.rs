@@ -52,8 +52,7 @@ pub async fn dial(target: &Target, trust: &Trust, deadlines: Deadlines) -> Resul
             return Ok(transport);
         };
         drop(transport);
-        let (target, trust) = (target.clone(), trust.clone());
-        rt::unblock(move || crate::ask::about_key(&trust, &target, key)).await?;
+        crate::ask::about_key(trust, target, key).await?;
     }
 }
 

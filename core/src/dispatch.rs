@@ -1,6 +1,7 @@
 //! Dispatch: the one way from a request to a verb. The server, the test harness and any gateway go through here, so that
 //! names, rights, arguments and panics are handled in one place.
 
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -27,6 +28,8 @@ const NO_ARGS: &[u8] = &[0x80];
 const PROPOSALS_MAX: usize = 500;
 /// The most paths that one pattern may match.
 const EXPANDED_MAX: usize = 10_000;
+/// And in bytes, each name as it is shown and with its place.
+const EXPANDED_MAX_BYTES: usize = 4 << 20;
 
 /// What a call needs besides its message.
 #[derive(Clone)]
@@ -159,17 +162,32 @@ async fn complete_path(home: &GuardedHome, cwd: &HomePath, word: &RemotePath) ->
     let cut = word.0.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
     let (folder, start) = word.0.split_at(cut);
     let place = RemotePath(folder.to_vec()).resolve(cwd)?;
-    let entries = home.entries(&place).await?;
     let fits = |name: &[u8]| name.starts_with(start) && (start.starts_with(b".") || !name.starts_with(b"."));
-    let words = entries
-        .iter()
-        .filter(|entry| fits(&entry.name))
-        .take(PROPOSALS_MAX)
-        .map(|entry| {
-            let slash: &[u8] = if entry.kind == EntryKind::Dir { b"/" } else { b"" };
-            Value::from([folder, &entry.name, slash].concat().as_slice())
-        });
+    // The first by name, however many there are.
+    let mut first = BTreeSet::new();
+    let mut listing = home.list(&place).await?;
+    loop {
+        let entries = listing.next().await?;
+        if entries.is_empty() {
+            break;
+        }
+        for entry in entries.into_iter().filter(|entry| fits(&entry.name)) {
+            first.insert((entry.name, entry.kind == EntryKind::Dir));
+            if first.len() > PROPOSALS_MAX {
+                first.pop_last();
+            }
+        }
+    }
+    let words = first.iter().map(|(name, is_folder)| {
+        let slash: &[u8] = if *is_folder { b"/" } else { b"" };
+        Value::from([folder, name, slash].concat().as_slice())
+    });
     Ok(words.collect())
+}
+
+/// Whether nothing can be found in a folder for this reason.
+fn is_nothing(error: &Error) -> bool {
+    matches!(error.kind, ErrorKind::NotDirectory | ErrorKind::NotFound | ErrorKind::Denied)
 }
 
 async fn expand(env: &Env, ask: Expand, link: &mut dyn Link) -> Result<Done> {
@@ -185,6 +203,7 @@ async fn expand(env: &Env, ask: Expand, link: &mut dyn Link) -> Result<Done> {
     for part in ask.pattern.0.split(|byte| *byte == b'/').filter(|part| !part.is_empty()) {
         let pattern = crate::line::matcher(part);
         let mut next = Vec::new();
+        let mut bytes = 0;
         for (shown, place) in found {
             // `a/../a/..` comes back to where it was, but what is shown grows.
             if shown.len() > PATH_MAX_BYTES {
@@ -201,19 +220,34 @@ async fn expand(env: &Env, ask: Expand, link: &mut dyn Link) -> Result<Done> {
                 next.push((shown_of(part), RemotePath(part.to_vec()).resolve(&place)?));
                 continue;
             }
-            let entries = match home.entries(&place).await {
-                Err(error) if matches!(error.kind, ErrorKind::NotDirectory | ErrorKind::NotFound | ErrorKind::Denied) => continue,
-                entries => entries?,
+            let mut listing = match home.list(&place).await {
+                Err(error) if is_nothing(&error) => continue,
+                listing => listing?,
             };
             let hidden = part.starts_with(b".");
-            for entry in entries.iter().filter(|entry| hidden || !entry.name.starts_with(b".")) {
-                if fast_glob::glob_match(&pattern, &entry.name) {
-                    next.push((shown_of(&entry.name), place.join(&entry.name)?));
+            let from = next.len();
+            loop {
+                let entries = match listing.next().await {
+                    Err(error) if is_nothing(&error) => break,
+                    entries => entries?,
+                };
+                if entries.is_empty() {
+                    break;
                 }
-                if next.len() > EXPANDED_MAX {
-                    let text = format!("{}: matches more than {EXPANDED_MAX} names", ask.pattern);
-                    return Err(Error::new(ErrorKind::TooLarge, text));
+                for entry in entries.iter().filter(|entry| hidden || !entry.name.starts_with(b".")) {
+                    if fast_glob::glob_match(&pattern, &entry.name) {
+                        let (shown, place) = (shown_of(&entry.name), place.join(&entry.name)?);
+                        bytes += shown.len() + place.as_bytes().len();
+                        next.push((shown, place));
+                    }
+                    if next.len() > EXPANDED_MAX || bytes > EXPANDED_MAX_BYTES {
+                        let text = format!("{}: matches too many names", ask.pattern);
+                        return Err(Error::new(ErrorKind::TooLarge, text).hint("name a part of them, or their folder"));
+                    }
                 }
+            }
+            if let Some(new) = next.get_mut(from..) {
+                new.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
             }
         }
         found = next;

@@ -2,6 +2,8 @@
 //! those who are logged in, which follow every change at once.
 
 use std::collections::HashMap;
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
@@ -109,7 +111,16 @@ impl Accounts {
     /// `busy` when another process has them open.
     pub(crate) fn open(data: &Path) -> Result<Self> {
         let path = data.join(FILE);
-        let database = match Database::create(&path) {
+        // Nobody else's from its first moment: who has it open keeps it open.
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|error| Error::internal(format!("{}: {error}", path.display())))?;
+        let database = match Database::builder().create_file(file) {
             Err(redb::DatabaseError::DatabaseAlreadyOpen) => {
                 return Err(Error::new(ErrorKind::Busy, "another ferryd has this data folder open"));
             }

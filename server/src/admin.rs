@@ -23,9 +23,10 @@ use serde::{Deserialize, Serialize};
 use crate::accounts::{Account, Accounts};
 use crate::audit;
 use crate::config::make_private;
+use crate::reload::{self, Fresh, Reloaded};
 use crate::server::Server;
 use crate::watch::now_ms;
-use crate::{Durability, Parts};
+use crate::{Durability, Parts, confine};
 
 /// The socket's name in the data folder.
 const SOCKET: &str = "admin.sock";
@@ -61,6 +62,10 @@ pub(crate) enum Ask {
     Who,
     /// Ends a user's sessions.
     Kick(String),
+    /// Which config file the server goes by, and whether it was named.
+    Config,
+    /// Another config, and what it names.
+    Reload(Box<Fresh>),
 }
 
 /// What is to be changed of an account; absent is left alone.
@@ -108,6 +113,10 @@ pub(crate) struct Answer {
     pub(crate) sessions: Vec<Online>,
     /// Users with their homes, counted, where that was asked for.
     pub(crate) homes: Vec<(String, Check)>,
+    /// The config file, where it was asked for, and whether there must be one.
+    config: Option<(PathBuf, bool)>,
+    /// What came of a reload.
+    pub(crate) reloaded: Reloaded,
 }
 
 /// A session, as told to an administrator.
@@ -163,7 +172,9 @@ fn apply(accounts: &Accounts, store: &dyn Fn() -> Result<Arc<dyn Store>>, ask: A
                 rt::block_on(store.close())?;
             }
         }
-        Ask::Who | Ask::Kick(_) => return Err(Error::not_found("no server runs on this data folder")),
+        Ask::Who | Ask::Kick(_) | Ask::Config | Ask::Reload(_) => {
+            return Err(Error::not_found("no server runs on this data folder"));
+        }
     }
     Ok(answer)
 }
@@ -172,7 +183,7 @@ impl Ask {
     /// What it changes of whose account, if anything.
     fn change(&self) -> Option<(&'static str, String)> {
         let (change, name) = match self {
-            Self::List | Self::Show(_) | Self::Logins(_) | Self::Check(_) | Self::Who => return None,
+            Self::List | Self::Show(_) | Self::Logins(_) | Self::Check(_) | Self::Who | Self::Config => return None,
             Self::Add(account) => ("add", &account.user.name),
             Self::Set(name, _) => ("set", name),
             Self::Password(name, _) => ("password", name),
@@ -182,6 +193,8 @@ impl Ask {
             Self::Remove(name, true) => ("purge", name),
             Self::Logout(name, _) => ("logout", name),
             Self::Kick(name) => ("kick", name),
+            // Of no account.
+            Self::Reload(_) => return Some(("reload", String::new())),
         };
         Some((change, name.clone()))
     }
@@ -219,6 +232,14 @@ fn do_live(server: &Server, ask: Ask) -> Result<Answer> {
             server.accounts.update(&name, true, |_| Ok(()))?;
             Ok(Answer::default())
         }
+        Ask::Config => Ok(Answer {
+            config: server.origin.as_ref().map(|origin| (origin.path(), origin.is_named())),
+            ..Answer::default()
+        }),
+        Ask::Reload(fresh) => Ok(Answer {
+            reloaded: reload::apply(server, &fresh)?,
+            ..Answer::default()
+        }),
         other => apply(&server.accounts, &|| Ok(server.store.clone()), other),
     }
 }
@@ -234,8 +255,19 @@ pub(crate) fn ask(data: &Path, ask: Ask, make: bool, parts: &Parts) -> Result<An
     if !make && !data.is_dir() {
         return Err(Error::not_found(format!("there is no data folder {}", data.display())).hint("name it with --data DIR"));
     }
+    confine::refuse_root_in(data)?;
     let data = crate::config::make_data_folder(data)?;
     apply(&Accounts::open(&data)?, &|| (parts.store)(&data, Durability::Strict), ask)
+}
+
+/// Has the running server read its config again.
+///
+/// # Errors
+/// What is wrong with the config; `not_found` when no server runs.
+pub(crate) fn reload(data: &Path, parts: &Parts) -> Result<Answer> {
+    let config = ask(data, Ask::Config, false, parts)?.config;
+    let (path, must) = config.ok_or_else(|| Error::bad_request("this server has no config"))?;
+    ask(data, Ask::Reload(Box::new(Fresh::read(&path, must)?)), false, parts)
 }
 
 fn call(mut stream: UnixStream, ask: &Ask) -> Result<Answer> {

@@ -31,7 +31,8 @@ pub(crate) fn cut(text: &str, most_bytes: usize) -> String {
     text[..end].to_owned()
 }
 
-fn name(text: &str) -> String {
+/// A name from outside as it may be shown: cut and escaped.
+pub(crate) fn name(text: &str) -> String {
     // Cut before it is escaped, so that a long one costs no more than a short one, and no escape is cut in two.
     let start: String = text.chars().take(NAME_MAX_CHARS).collect();
     escape(start.as_bytes())

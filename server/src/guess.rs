@@ -36,11 +36,16 @@ struct Budgets {
     each_ms: u64,
 }
 
+/// How long it takes to get a try back.
+fn each_ms(an_hour: u64) -> u64 {
+    (HOUR_MS / an_hour).max(1)
+}
+
 impl Budgets {
     fn new(an_hour: u64) -> Self {
         Self {
             full_at_ms: HashMap::new(),
-            each_ms: (HOUR_MS / an_hour).max(1),
+            each_ms: each_ms(an_hour),
         }
     }
 
@@ -104,6 +109,7 @@ struct Tables {
     addresses: Budgets,
     accounts: Budgets,
     acquainted: Acquainted,
+    spare_loopback: bool,
 }
 
 /// Who failed how often.
@@ -112,7 +118,6 @@ pub(crate) struct Guesses {
     tables: Mutex<Tables>,
     /// Keyed at random, so that nobody can choose names that share a budget.
     hasher: RandomState,
-    spare_loopback: bool,
 }
 
 /// Where the try comes from.
@@ -149,12 +154,21 @@ impl Guesses {
                 last_ms: HashMap::new(),
                 budgets: Budgets::new(limits.guesses_per_address),
             },
+            spare_loopback: limits.spare_loopback,
         };
         Arc::new(Self {
             tables: Mutex::new(tables),
             hasher: RandomState::new(),
-            spare_loopback: limits.spare_loopback,
         })
+    }
+
+    /// Other limits from now on. What was used up stays so.
+    pub(crate) fn set(&self, limits: &Limits) {
+        let mut tables = self.tables();
+        tables.addresses.each_ms = each_ms(limits.guesses_per_address);
+        tables.accounts.each_ms = each_ms(limits.guesses_per_account);
+        tables.acquainted.budgets.each_ms = each_ms(limits.guesses_per_address);
+        tables.spare_loopback = limits.spare_loopback;
     }
 
     fn tables(&self) -> MutexGuard<'_, Tables> {
@@ -175,10 +189,12 @@ impl Guesses {
         let net = Net::of(from);
         let (address, account) = (self.hasher.hash_one(net), self.hasher.hash_one(name));
         let pair = self.hasher.hash_one((net, name));
-        let (paid, wait_ms) = match self.spare_loopback && from.to_canonical().is_loopback() {
+        let mut tables = self.tables();
+        let (paid, wait_ms) = match tables.spare_loopback && from.to_canonical().is_loopback() {
             true => (Paid::Spared, 0),
-            false => self.tables().take(address, account, pair, now),
+            false => tables.take(address, account, pair, now),
         };
+        drop(tables);
         let one = Try {
             guesses: self.clone(),
             address,

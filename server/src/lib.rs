@@ -11,10 +11,12 @@ mod limits;
 mod link;
 mod listener;
 mod lobby;
+mod log;
 mod login;
 mod meter;
 mod options;
 mod out;
+mod reload;
 mod requests;
 mod saved;
 mod server;
@@ -52,6 +54,14 @@ pub enum Durability {
     Strict,
     /// When the operating system has it; a power cut may lose it.
     Relaxed,
+}
+
+/// Looks at the text of a config file as a start does.
+///
+/// # Errors
+/// `bad_request`, naming line and key.
+pub fn check_config(text: &str) -> Result<()> {
+    config::parse(text, Path::new("ferryd.toml")).map(drop)
 }
 
 /// Runs the program on its command line. Gives the exit code; only `main` exits.

@@ -129,7 +129,7 @@ const RULES: [Rule; 13] = [
         of: |l| l.sessions_per_user,
         least: 1,
         most: 1 << 16,
-        says: "sessions of one user at a time; one more is refused with `busy`",
+        says: "sessions of one user at a time, and never more than half of all connections; one more is refused with `busy`",
     },
     Rule {
         key: "idle-seconds",

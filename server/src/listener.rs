@@ -9,6 +9,7 @@ use std::time::Duration;
 use async_signal::{Signal, Signals};
 use async_std::net::{TcpListener, TcpStream};
 use ferry_core::login::Channel;
+use ferry_core::wire::message::Fail;
 use ferry_core::{Error, ErrorKind, Result, rt};
 use futures_lite::{FutureExt as _, StreamExt as _};
 
@@ -112,6 +113,10 @@ pub(crate) async fn accept(server: Arc<Server>, listener: Listener, stop: impl F
     }
     for session in &sessions {
         session.requests.cancel_all();
+        // If the client reads no more, the queue is full and it does not miss the reason.
+        session
+            .outbox
+            .try_send(&Fail::new(0, &Error::new(ErrorKind::Unreachable, "the server is stopping")));
         session.outbox.close();
     }
     server.store.close().await
@@ -131,12 +136,12 @@ fn begin(server: &Arc<Server>, stream: TcpStream, peer: SocketAddr) {
     let server = server.clone();
     drop(rt::spawn(async move {
         let metered = Metered::new(stream.clone(), pass.allowance());
-        let Some(tls) = server.tls.clone() else {
+        let Some(tls) = server.tls() else {
             serve(server, (metered, stream.clone()), Channel::Plain, &pass).await;
             hang_up(&stream);
             return;
         };
-        let greeting = rt::timeout(pass.left(server.limits.handshake()), tls.greet(metered));
+        let greeting = rt::timeout(pass.left(server.limits().handshake()), tls.greet(metered));
         let greeted = pass.unless_cut(async {
             let late = |_| Err(Error::new(ErrorKind::Timeout, "the TLS handshake took too long"));
             greeting.await.unwrap_or_else(late)

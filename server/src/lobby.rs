@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use async_channel::{Receiver, Sender};
@@ -71,30 +71,60 @@ struct Stranger {
 #[derive(Debug)]
 pub(crate) struct Lobby {
     strangers: Mutex<Vec<Stranger>>,
+    bounds: RwLock<Bounds>,
+    descriptors: u64,
+    connections: AtomicUsize,
+    next: AtomicU64,
+}
+
+/// How much room there is.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
     strangers_max: usize,
     per_address_max: usize,
     spare_loopback: bool,
-    connections: AtomicUsize,
     connections_max: usize,
-    next: AtomicU64,
     login_bytes: u64,
+}
+
+impl Bounds {
+    fn new(limits: &Limits, descriptors: u64) -> Self {
+        let connections_max = count(limits.connections.min(descriptors / 2)).max(2);
+        Self {
+            strangers_max: count(limits.strangers).min(connections_max / 2),
+            per_address_max: count(limits.strangers_per_address),
+            spare_loopback: limits.spare_loopback,
+            connections_max,
+            login_bytes: limits.login_bytes,
+        }
+    }
 }
 
 impl Lobby {
     /// An empty one for a process that may have so many file descriptors. Half of them are for connections; the rest is kept for
     /// files, so that the store goes on when everybody knocks.
     pub(crate) fn new(limits: &Limits, descriptors: u64) -> Arc<Self> {
-        let connections_max = count(limits.connections.min(descriptors / 2)).max(2);
         Arc::new(Self {
             strangers: Mutex::default(),
-            strangers_max: count(limits.strangers).min(connections_max / 2),
-            per_address_max: count(limits.strangers_per_address),
-            spare_loopback: limits.spare_loopback,
+            bounds: RwLock::new(Bounds::new(limits, descriptors)),
+            descriptors,
             connections: AtomicUsize::new(0),
-            connections_max,
             next: AtomicU64::new(0),
-            login_bytes: limits.login_bytes,
         })
+    }
+
+    /// Other limits for those who come from now on.
+    pub(crate) fn set(&self, limits: &Limits) {
+        *self.bounds.write().unwrap_or_else(PoisonError::into_inner) = Bounds::new(limits, self.descriptors);
+    }
+
+    /// The most connections.
+    pub(crate) fn connections_max(&self) -> u64 {
+        self.bounds().connections_max as u64
+    }
+
+    fn bounds(&self) -> Bounds {
+        *self.bounds.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn strangers(&self) -> MutexGuard<'_, Vec<Stranger>> {
@@ -103,13 +133,14 @@ impl Lobby {
 
     /// Lets a connection in, which may cost another one its place; `None` when there is no room even so.
     pub(crate) fn enter(self: &Arc<Self>, peer: SocketAddr) -> Option<Pass> {
+        let bounds = self.bounds();
         let mut strangers = self.strangers();
         let connections = self.connections.load(Ordering::Relaxed);
-        let is_full = connections >= self.connections_max;
-        if is_full || strangers.len() >= self.strangers_max {
+        let is_full = connections >= bounds.connections_max;
+        if is_full || strangers.len() >= bounds.strangers_max {
             let dropped = self.drop_one(&mut strangers);
             // Those that were dropped count until their task has seen it, so a flood could run ahead of them: for a while only.
-            if is_full && (!dropped || connections >= self.connections_max + self.strangers_max) {
+            if is_full && (!dropped || connections >= bounds.connections_max + bounds.strangers_max) {
                 return None;
             }
         }
@@ -120,7 +151,7 @@ impl Lobby {
             net: Net::of(peer.ip()),
             since: Instant::now(),
             far: Far::Connected,
-            is_spared: self.spare_loopback && peer.ip().to_canonical().is_loopback(),
+            is_spared: bounds.spare_loopback && peer.ip().to_canonical().is_loopback(),
             cut: cut.clone(),
         });
         self.connections.fetch_add(1, Ordering::Relaxed);
@@ -129,7 +160,7 @@ impl Lobby {
             number,
             peer,
             since: Instant::now(),
-            left_bytes: Arc::new(AtomicU64::new(self.login_bytes)),
+            left_bytes: Arc::new(AtomicU64::new(bounds.login_bytes)),
             is_cut,
             _open: cut,
         })
@@ -141,12 +172,13 @@ impl Lobby {
     }
 
     fn drop_one(&self, strangers: &mut Vec<Stranger>) -> bool {
+        let per_address_max = self.bounds().per_address_max;
         let mut per_net: HashMap<Net, usize> = HashMap::new();
         for stranger in strangers.iter() {
             *per_net.entry(stranger.net).or_default() += 1;
         }
         let most = per_net.into_iter().max_by_key(|(_, count)| *count);
-        let crowd = most.filter(|(_, count)| *count > self.per_address_max).map(|(net, _)| net);
+        let crowd = most.filter(|(_, count)| *count > per_address_max).map(|(net, _)| net);
         match victim(strangers, |stranger| crowd.is_none_or(|net| net == stranger.net)) {
             Some(at) => {
                 strangers.swap_remove(at).cut.close();
@@ -158,6 +190,7 @@ impl Lobby {
 
     /// Drops those beyond the limit of their address.
     fn sweep(&self, now: Instant) {
+        let per_address_max = self.bounds().per_address_max;
         let mut strangers = self.strangers();
         let is_settled = |stranger: &Stranger| !stranger.is_spared && now.saturating_duration_since(stranger.since) >= GRACE;
         let mut above: HashMap<Net, usize> = HashMap::new();
@@ -165,7 +198,7 @@ impl Lobby {
             *above.entry(stranger.net).or_default() += 1;
         }
         for (net, count) in above {
-            for _ in self.per_address_max..count {
+            for _ in per_address_max..count {
                 if let Some(at) = victim(&strangers, |stranger| stranger.net == net && is_settled(stranger)) {
                     strangers.swap_remove(at).cut.close();
                 }

@@ -13,6 +13,7 @@ use futures_lite::AsyncRead;
 
 use crate::accounts::{Claimed, Live};
 use crate::audit::{self, Who};
+use crate::limits::Limits;
 use crate::lobby::{Far, Pass};
 use crate::server::{AGENT, Seat, Server};
 
@@ -26,6 +27,8 @@ pub(crate) struct Entered {
     pub(crate) saved: Option<String>,
     /// What the client said at first.
     pub(crate) hello: Hello,
+    /// What he gets, as our hello said.
+    pub(crate) limits: Arc<Limits>,
     /// One of the user's sessions.
     pub(crate) seat: Seat,
 }
@@ -41,7 +44,7 @@ pub(crate) async fn enter<R: AsyncRead + Unpin>(
     outbox: &Outbox,
     pass: &Pass,
 ) -> Result<Option<Entered>> {
-    let limits = &server.limits;
+    let limits = server.limits();
     let entering = rt::timeout(pass.left(limits.login()), async {
         outbox
             .send(&Hello {
@@ -72,6 +75,7 @@ pub(crate) async fn enter<R: AsyncRead + Unpin>(
                         name: who.name,
                         saved: who.token,
                         hello,
+                        limits: limits.clone(),
                         seat,
                     }));
                 }
@@ -102,7 +106,7 @@ async fn try_login<R: AsyncRead + Unpin>(
     outbox: &Outbox,
     (pass, claimed): (&Pass, &mut Option<(String, Option<String>)>),
 ) -> Result<Option<(Arc<Live>, Claimed, Seat)>> {
-    let patience = server.limits.login();
+    let patience = server.limits().login();
     let Some(login) = read::<Login, _>(reader, patience).await? else {
         return Ok(None);
     };

@@ -4,18 +4,19 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand};
 use ferry_core::fingerprint::Fingerprint;
 use ferry_core::{Error, ErrorKind, Registry, Result, rt};
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use rustix::fs::Mode;
 
 use crate::accounts::Accounts;
 use crate::admin::{self, Ask, Quota};
 use crate::config::{self, LogFormat};
-use crate::limits::Limits;
-use crate::server::Server;
+use crate::reload::Origin;
+use crate::server::{Manner, Server};
 use crate::tls::{Files, Tls};
-use crate::{Durability, Parts, confine, listener, out, trial, users, watch};
+use crate::{Durability, Parts, confine, listener, log, out, trial, users, watch};
 
 /// The exit code for a wrong command line or config.
 const USAGE: u8 = 2;
@@ -58,6 +59,9 @@ pub(crate) struct Common {
     /// What log lines look like [default: text]
     #[arg(long, global = true, value_enum)]
     log_format: Option<LogFormat>,
+    /// Serve although this is root
+    #[arg(long, global = true, env = "FERRY_ALLOW_ROOT", value_parser = FalseyValueParser::new(), num_args = 0, default_missing_value = "true")]
+    allow_root: bool,
 }
 
 #[derive(Subcommand)]
@@ -80,6 +84,8 @@ enum Command {
         /// The user's name
         name: String,
     },
+    /// Have a running server read its config, certificate and key again; for new connections
+    Reload,
     /// Recount every home against the ledger, look at every unfinished upload; exit 1 when something is off
     Check {
         /// Correct what is off
@@ -229,6 +235,7 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>, parts: &Parts) -> u8
             admin::ask(&data, Ask::Who, false, parts).map(|answer| users::print_online(&answer.sessions, json))
         }
         Command::Kick { name } => admin::ask(&data, Ask::Kick(name), false, parts).map(|_| 0),
+        Command::Reload => admin::reload(&data, parts).map(|answer| users::print_reloaded(&answer.reloaded)),
         Command::Verbs { json } => Registry::linked().map(|registry| users::print_verbs(&registry, json)),
     };
     result.unwrap_or_else(|error| {
@@ -239,8 +246,6 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>, parts: &Parts) -> u8
 
 fn serve(common: &Common, data: &Path, parts: &Parts) -> Result<u8> {
     let file = config::read(common.config.as_deref(), data)?;
-    // To the end: what is left is written when it goes.
-    let _log = start_log(common.log_format.or(file.log_format).unwrap_or_default());
     let listen = common
         .listen
         .clone()
@@ -249,8 +254,16 @@ fn serve(common: &Common, data: &Path, parts: &Parts) -> Result<u8> {
     let has_tls = !(common.no_tls || file.no_tls.unwrap_or_default());
     let address = config::listen_address(&listen, has_tls)?;
     let durability = common.durability.or(file.durability).unwrap_or_default();
+    // To the end: what is left is written when the second goes.
+    let (log, _end) = log::start(common.log_format.or(file.log_format).unwrap_or_default())
+        .map_err(|error| Error::internal("no thread for the log").caused_by(error))?;
+    confine::refuse_root(common.allow_root)?;
+    // Whatever is made from now on is its owner's alone.
+    rustix::process::umask(Mode::from_raw_mode(0o077));
     let data = &config::make_data_folder(data)?;
-    let (server, key) = open(data, (has_tls, &file.tls_files()), durability, file.limits, parts)?;
+    let (files, limits) = (file.tls_files(), file.limits.clone());
+    let origin = Origin::new(data, common.config.as_deref(), file);
+    let (server, key) = open(data, (has_tls, &files), durability, (limits, Some(origin), Some(log)), parts)?;
     let threads = watch::threads();
     // Before there are other threads than the one that writes the log.
     if !confine::to(data)? {
@@ -279,7 +292,7 @@ pub(crate) fn open(
     data: &Path,
     (has_tls, files): (bool, &Files),
     durability: Durability,
-    limits: Limits,
+    limits: Manner,
     parts: &Parts,
 ) -> Result<(Arc<Server>, Fingerprint)> {
     let registry = Registry::linked()?;
@@ -300,28 +313,4 @@ pub(crate) fn start_watchdog(server: &Arc<Server>) -> Result<()> {
         .spawn(move || watch::watch(weak))
         .map_err(|error| Error::internal("no thread for the watchdog").caused_by(error))?;
     Ok(())
-}
-
-/// Log lines that wait to be written. Beyond these they are dropped: whoever does not read the log must not hold up the server.
-const LOG_LINES: usize = 16 * 1024;
-
-/// Logs go to standard error, by a thread of their own; `RUST_LOG` says how much. Keep what this gives.
-fn start_log(format: LogFormat) -> WorkerGuard {
-    let (writer, guard) = NonBlockingBuilder::default()
-        .buffered_lines_limit(LOG_LINES)
-        .thread_name("ferryd-log")
-        .finish(std::io::stderr());
-    let filter =
-        tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_target(false)
-        .with_writer(writer);
-    // A second call in one process leaves the first one's log in place.
-    let _ = match format {
-        LogFormat::Text => log.with_ansi(console::colors_enabled_stderr()).try_init(),
-        LogFormat::Json => log.json().try_init(),
-    };
-    std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
-    guard
 }

@@ -33,11 +33,24 @@ pub(crate) struct Request {
     answered: AtomicBool,
     /// Whether contents may come: from `Begin` on, or at once when the client is eager.
     is_open: AtomicBool,
+    /// Whether contents are passed over.
+    drops: bool,
     inbox: Sender<Inbound>,
     receiving: Mutex<Receiving>,
     sending: Mutex<Sending>,
     wake: Sender<()>,
     stop: Sender<()>,
+}
+
+/// When a request takes contents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Takes {
+    /// Once its verb asks for them, if it does.
+    Later,
+    /// From now on: they follow at once.
+    Now,
+    /// They follow at once, and nobody wants them: as many as a window has are passed over.
+    ToDrop,
 }
 
 /// What the request's own task holds of it.
@@ -56,7 +69,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Request {
-    fn new(id: u32, verb: String, is_eager: bool, window: u32) -> (Self, Ends) {
+    fn new(id: u32, verb: String, takes: Takes, window: u32) -> (Self, Ends) {
         // Bounded by flow control: every entry has at least one byte of the window, but for empty chunks, which are dropped, and
         // one `End`, behind which the box is closed.
         let (inbox, inbox_end) = async_channel::unbounded();
@@ -70,7 +83,8 @@ impl Request {
             since_ms: now_ms(),
             busy_since_ms: AtomicU64::new(0),
             answered: AtomicBool::new(false),
-            is_open: AtomicBool::new(is_eager),
+            is_open: AtomicBool::new(takes == Takes::Now),
+            drops: takes == Takes::ToDrop,
             inbox,
             receiving: Mutex::default(),
             sending: Mutex::new(Sending::new(window)),
@@ -101,6 +115,9 @@ impl Request {
     fn data(&self, chunk: Chunk) -> Result<()> {
         if chunk.is_empty() {
             return Ok(());
+        }
+        if self.drops {
+            return lock(&self.receiving).arrived(chunk.len());
         }
         if !self.is_open.load(Ordering::Acquire) {
             return Err(Error::bad_request("data for a request that takes none now"));
@@ -183,7 +200,7 @@ impl Requests {
     /// # Errors
     /// `Ok(Err(fail))` is the answer for a request that cannot run now. `bad_request` for a number that was used before: that
     /// ends the connection.
-    pub(crate) fn begin(&self, id: u32, verb: String, is_eager: bool) -> Result<std::result::Result<(Arc<Request>, Ends), Fail>> {
+    pub(crate) fn begin(&self, id: u32, verb: String, takes: Takes) -> Result<std::result::Result<(Arc<Request>, Ends), Fail>> {
         let mut last = lock(&self.last);
         if id <= *last {
             return Err(Error::bad_request("request numbers must rise"));
@@ -197,7 +214,7 @@ impl Requests {
         if in_flight.len() >= self.most {
             return busy("too many requests in flight");
         }
-        let (request, ends) = Request::new(id, verb, is_eager, self.window);
+        let (request, ends) = Request::new(id, verb, takes, self.window);
         let request = Arc::new(request);
         in_flight.insert(id, request.clone());
         Ok(Ok((request, ends)))
@@ -291,12 +308,13 @@ impl Requests {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ferry_core::chunk::CHUNK_BYTES;
 
     #[test]
     fn numbers_rise_and_late_frames_are_dropped() {
         let requests = Requests::new(WINDOW_BYTES, 64);
-        let _ends = requests.begin(5, "ls".into(), true).unwrap().unwrap();
-        assert!(requests.begin(5, "ls".into(), true).is_err() && requests.begin(4, "ls".into(), true).is_err());
+        let _ends = requests.begin(5, "ls".into(), Takes::Now).unwrap().unwrap();
+        assert!(requests.begin(5, "ls".into(), Takes::Now).is_err() && requests.begin(4, "ls".into(), Takes::Now).is_err());
         requests.finish(5);
         assert!(requests.data(5, Chunk::from(&b"late"[..])).is_ok());
         assert!(requests.data(6, Chunk::from(&b"early"[..])).is_err() && requests.data(0, Chunk::with_len(1)).is_err());
@@ -306,26 +324,26 @@ mod tests {
     fn the_sixty_fifth_request_is_told_to_wait() {
         let requests = Requests::new(WINDOW_BYTES, 64);
         let kept: Vec<_> = (1..=64)
-            .map(|id| requests.begin(id, "ls".into(), true).unwrap().unwrap())
+            .map(|id| requests.begin(id, "ls".into(), Takes::Now).unwrap().unwrap())
             .collect();
         assert_eq!(
-            requests.begin(65, "ls".into(), true).unwrap().unwrap_err().kind,
+            requests.begin(65, "ls".into(), Takes::Now).unwrap().unwrap_err().kind,
             ErrorKind::Busy
         );
         drop(kept);
         requests.finish(1);
-        assert!(requests.begin(66, "ls".into(), true).unwrap().is_ok());
+        assert!(requests.begin(66, "ls".into(), Takes::Now).unwrap().is_ok());
     }
 
     #[test]
     fn data_beyond_the_window_or_behind_the_end_breaks_the_connection() {
         let requests = Requests::new(WINDOW_BYTES, 64);
-        let (_request, ends) = requests.begin(1, "put".into(), true).unwrap().unwrap();
+        let (_request, ends) = requests.begin(1, "put".into(), Takes::Now).unwrap().unwrap();
         for _ in 0..WINDOW_BYTES / 65_536 {
             requests.data(1, Chunk::with_len(65_536)).unwrap();
         }
         assert!(requests.data(1, Chunk::with_len(1)).is_err());
-        let (_request, more) = requests.begin(2, "put".into(), true).unwrap().unwrap();
+        let (_request, more) = requests.begin(2, "put".into(), Takes::Now).unwrap().unwrap();
         requests
             .end(End {
                 id: 2,
@@ -340,7 +358,7 @@ mod tests {
     #[test]
     fn data_before_its_time_breaks_the_connection() {
         let requests = Requests::new(WINDOW_BYTES, 64);
-        let (request, ends) = requests.begin(1, "put".into(), false).unwrap().unwrap();
+        let (request, ends) = requests.begin(1, "put".into(), Takes::Later).unwrap().unwrap();
         assert!(requests.data(1, Chunk::with_len(1)).is_err());
         request.open();
         assert!(requests.data(1, Chunk::with_len(1)).is_ok());
@@ -350,7 +368,7 @@ mod tests {
     #[test]
     fn draining_waits_for_the_last_request() {
         let requests = Requests::new(WINDOW_BYTES, 64);
-        let _ends = requests.begin(1, "ls".into(), true).unwrap().unwrap();
+        let _ends = requests.begin(1, "ls".into(), Takes::Now).unwrap().unwrap();
         ferry_core::rt::block_on(async {
             let order = Mutex::new(Vec::new());
             let drain = async {
@@ -359,12 +377,23 @@ mod tests {
             };
             let work = async {
                 futures_lite::future::yield_now().await;
-                assert!(requests.begin(2, "ls".into(), true).unwrap().is_err());
+                assert!(requests.begin(2, "ls".into(), Takes::Now).unwrap().is_err());
                 lock(&order).push("done");
                 requests.finish(1);
             };
             futures_lite::future::zip(drain, work).await;
             assert_eq!(*lock(&order), ["done", "drained"]);
         });
+    }
+
+    #[test]
+    fn contents_that_nobody_wants_are_passed_over_and_counted() {
+        let requests = Requests::new(WINDOW_BYTES, 64);
+        let (_request, ends) = requests.begin(1, "ls".into(), Takes::ToDrop).unwrap().unwrap();
+        for _ in 0..WINDOW_BYTES as usize / CHUNK_BYTES {
+            requests.data(1, Chunk::with_len(CHUNK_BYTES)).unwrap();
+        }
+        assert!(ends.inbox.is_empty());
+        assert!(requests.data(1, Chunk::with_len(1)).is_err(), "more than the window");
     }
 }

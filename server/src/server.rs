@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use ferry_core::store::Store;
 use ferry_core::wire::message::Catalog;
@@ -12,6 +12,8 @@ use crate::accounts::Accounts;
 use crate::guess::Guesses;
 use crate::limits::{self, Limits};
 use crate::lobby::Lobby;
+use crate::log::Log;
+use crate::reload::Origin;
 use crate::session::Session;
 use crate::tls::Tls;
 
@@ -20,18 +22,28 @@ pub(crate) const AGENT: &str = concat!("ferryd/", env!("CARGO_PKG_VERSION"));
 /// About so many bytes of the catalogue go into one frame.
 const CATALOG_BYTES: usize = 32 * 1024;
 
+/// Limits, how this run began where it can be reloaded, and its log where there is one.
+pub(crate) type Manner = (Limits, Option<Origin>, Option<Log>);
+
+/// What new connections meet; a reload puts another one in its place.
+#[derive(Clone)]
+struct Manners {
+    tls: Option<Arc<Tls>>,
+    limits: Arc<Limits>,
+}
+
 /// What all connections share.
 pub(crate) struct Server {
     /// The verbs that are linked.
     pub(crate) registry: Arc<Registry>,
     /// Where files are kept.
     pub(crate) store: Arc<dyn Store>,
-    /// What connections begin with; without it they are not encrypted.
-    pub(crate) tls: Option<Arc<Tls>>,
     /// Who may log in.
     pub(crate) accounts: Accounts,
-    /// What peers get.
-    pub(crate) limits: Limits,
+    /// How this run began, where it can be reloaded.
+    pub(crate) origin: Option<Origin>,
+    log: Option<Log>,
+    manners: RwLock<Manners>,
     /// Who is not logged in yet.
     pub(crate) lobby: Arc<Lobby>,
     /// Who failed to log in.
@@ -49,21 +61,56 @@ impl Server {
         store: Arc<dyn Store>,
         tls: Option<Tls>,
         accounts: Accounts,
-        limits: Limits,
+        (limits, origin, log): Manner,
     ) -> Arc<Self> {
         Arc::new(Self {
             registry: Arc::new(registry),
             store,
-            tls: tls.map(Arc::new),
             accounts,
             lobby: Lobby::new(&limits, limits::raise_descriptors()),
             guesses: Guesses::new(&limits),
             seats: Mutex::default(),
-            limits,
+            origin,
+            log,
+            manners: RwLock::new(Manners {
+                tls: tls.map(Arc::new),
+                limits: Arc::new(limits),
+            }),
             sessions: Mutex::default(),
             next_session: AtomicU64::new(1),
             given_up: AtomicI64::new(0),
         })
+    }
+
+    fn manners(&self) -> Manners {
+        self.manners.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What connections begin with; without it they are not encrypted.
+    pub(crate) fn tls(&self) -> Option<Arc<Tls>> {
+        self.manners().tls
+    }
+
+    /// What peers get. Whoever holds it goes by it to the end of a connection.
+    pub(crate) fn limits(&self) -> Arc<Limits> {
+        self.manners().limits
+    }
+
+    /// What connections meet from now on.
+    pub(crate) fn put(&self, limits: Limits, tls: Option<Tls>) {
+        self.lobby.set(&limits);
+        self.guesses.set(&limits);
+        *self.manners.write().unwrap_or_else(PoisonError::into_inner) = Manners {
+            tls: tls.map(Arc::new),
+            limits: Arc::new(limits),
+        };
+    }
+
+    /// Waits while the log is behind.
+    pub(crate) async fn log_room(&self) {
+        if let Some(log) = &self.log {
+            log.room().await;
+        }
     }
 
     fn table(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Session>>> {
@@ -77,7 +124,8 @@ impl Server {
     pub(crate) fn seat(self: &Arc<Self>, user: &str) -> Result<Seat> {
         let mut seats = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = seats.entry(user.to_owned()).or_default();
-        if *taken >= self.limits.sessions_per_user {
+        // However few connections there are, one user leaves some to the others.
+        if *taken >= self.limits().sessions_per_user.min(self.lobby.connections_max() / 2) {
             let error = Error::new(ErrorKind::Busy, "this user has too many sessions at once");
             return Err(error.hint("close one of them"));
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use async_lock::Semaphore;
 use ferry_core::dispatch::{Env, caught, dispatch};
 use ferry_core::login::Channel;
 use ferry_core::logins::Logins;
@@ -13,22 +14,25 @@ use ferry_core::wire::frame::{HEADER_BYTES, Header, Stage};
 use ferry_core::wire::guard::Map;
 use ferry_core::wire::io::{FrameReader, Incoming, Outbox, outbox};
 use ferry_core::wire::message::{self, Cancel, Complete, End, Expand, Fail, Message as _};
-use ferry_core::{Error, ErrorKind, Result, rt};
+use ferry_core::{Body, Error, ErrorKind, Result, rt};
 use futures_lite::{AsyncRead, AsyncWrite, FutureExt as _};
 
 use crate::accounts::Live;
 use crate::audit::{self, Asked, Who};
-use crate::limits;
+use crate::limits::{self, Limits};
 use crate::link::WireLink;
 use crate::lobby::Pass;
 use crate::login::{Entered, enter};
-use crate::requests::{Ends, Request, Requests};
+use crate::requests::{Ends, Request, Requests, Takes};
 use crate::saved::SavedLogins;
 use crate::server::Server;
 use crate::watch::Watched;
 
 /// How long a peer that did not log in may take to read why.
 const LINGER: Duration = Duration::from_secs(2);
+
+/// So many requests of one connection that gather names before they answer run at once.
+const GATHERING_MAX: usize = 4;
 
 /// Someone who is logged in.
 pub(crate) struct Session {
@@ -44,6 +48,10 @@ pub(crate) struct Session {
     logins: Arc<dyn Logins>,
     /// The requests in flight.
     pub(crate) requests: Requests,
+    /// What the client gets.
+    limits: Arc<Limits>,
+    /// Requests that gather names, at most [`GATHERING_MAX`] at once.
+    gathering: Semaphore,
     /// Where frames for the client go.
     pub(crate) outbox: Outbox,
 }
@@ -90,10 +98,11 @@ async fn logged_in<R: AsyncRead + Unpin>(
         name,
         saved,
         hello,
+        limits,
         seat: _seat,
     } = entered;
     let end = live.end.clone();
-    let requests = Requests::new(hello.limits.window, limits::count(server.limits.requests));
+    let requests = Requests::new(hello.limits.window, limits::count(limits.requests));
     let session = Arc::new(Session {
         server: server.clone(),
         logins: SavedLogins::of(&server, &name),
@@ -101,6 +110,8 @@ async fn logged_in<R: AsyncRead + Unpin>(
         peer: peer.to_owned(),
         live,
         requests,
+        limits,
+        gathering: Semaphore::new(GATHERING_MAX),
         outbox: outbox.clone(),
     });
     let number = server.enter(&session);
@@ -109,7 +120,8 @@ async fn logged_in<R: AsyncRead + Unpin>(
         let _ = end.recv().await;
         Err(Error::new(ErrorKind::LoginRefused, "the account was changed; log in again"))
     };
-    let result = session.read_all(reader).or(ended).await;
+    // First: a client that never pauses must not keep its session alive.
+    let result = ended.or(session.read_all(reader)).await;
     if let Err(error) = &result {
         // If the client reads no more, the queue is full and it does not miss the reason.
         outbox.try_send(&Fail::new(0, error));
@@ -137,10 +149,16 @@ impl Session {
         audit::request(self.who(), asked, request.moved.load(Ordering::Relaxed), result, ms);
     }
 
+    /// Whether contents that follow a request for this verb at once are for somebody.
+    fn takes_body(&self, verb: &str) -> bool {
+        let entry = self.server.registry.resolve(verb, &self.live.now().0);
+        entry.is_ok_and(|entry| entry.command.spec().body == Body::In)
+    }
+
     /// Reads frames until the client leaves.
     async fn read_all<R: AsyncRead + Unpin>(self: &Arc<Self>, reader: &mut FrameReader<R>) -> Result<()> {
         loop {
-            match reader.next(Stage::LoggedIn, self.server.limits.idle()).await {
+            match reader.next(Stage::LoggedIn, self.limits.idle()).await {
                 Ok(None) => return Ok(()),
                 Ok(Some(incoming)) => self.take(incoming).await?,
                 // A client that waits for a long request says nothing, and is not idle.
@@ -163,7 +181,7 @@ impl Session {
             Incoming::Echo(..) => Ok(()),
             Incoming::Control(kind, payload) => {
                 let map = Map::check(&payload)?;
-                let (id, verb, is_eager) = match kind {
+                let (id, verb, body) = match kind {
                     Kind::Cancel => {
                         self.requests.cancel(Cancel::decode(&map)?.id);
                         return Ok(());
@@ -171,13 +189,19 @@ impl Session {
                     Kind::End => return self.requests.end(End::decode(&map)?),
                     Kind::Request => {
                         let request = message::Request::decode(&map)?;
-                        (request.id, request.verb, request.body.is_some_and(|body| body.eager))
+                        let body = match request.body.is_some_and(|body| body.eager) {
+                            true if self.takes_body(&request.verb) => Takes::Now,
+                            true => Takes::ToDrop,
+                            false => Takes::Later,
+                        };
+                        (request.id, audit::name(&request.verb), body)
                     }
-                    Kind::Complete => (Complete::decode(&map)?.id, "complete".to_owned(), false),
-                    Kind::Expand => (Expand::decode(&map)?.id, "expand".to_owned(), false),
+                    Kind::Complete => (Complete::decode(&map)?.id, "complete".to_owned(), Takes::Later),
+                    Kind::Expand => (Expand::decode(&map)?.id, "expand".to_owned(), Takes::Later),
                     other => return Err(Error::bad_request(format!("{other:?} is nothing a client says"))),
                 };
-                match self.requests.begin(id, verb, is_eager)? {
+                self.server.log_room().await;
+                match self.requests.begin(id, verb, body)? {
                     Err(fail) => self.outbox.send(&fail).await,
                     Ok((request, ends)) => {
                         // The task runs on by itself; it is stopped through the request.
@@ -195,8 +219,13 @@ impl Session {
         if audit::is_kept() {
             let _ = request.asked.set(Asked::of(&self.server.registry, kind, &payload));
         }
-        let mut link = WireLink::new(request.clone(), ends, self.outbox.clone(), self.server.limits.stall());
+        let mut link = WireLink::new(request.clone(), ends, self.outbox.clone(), self.limits.stall());
         let work = async {
+            // What gathers names before it answers takes turns, so that a client cannot have it all at once.
+            let _turn = match kind {
+                Kind::Complete | Kind::Expand => Some(self.gathering.acquire().await),
+                _ => None,
+            };
             let (user, quota) = self.live.now();
             let home = self.server.store.home(&user.name, quota).await?;
             let env = Env {

@@ -16,6 +16,7 @@ use rustls::crypto::ring::{cipher_suite, default_provider};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::version::TLS13;
+use serde::{Deserialize, Serialize};
 
 /// The key's name in the data folder.
 const KEY: &str = "key.pem";
@@ -40,29 +41,77 @@ pub(crate) struct Tls {
     pub(crate) fingerprint: Fingerprint,
 }
 
+/// Certificate and key, read and not yet looked at.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Pem {
+    /// Where the certificate was, for messages, and what is in it.
+    certificate: (PathBuf, String),
+    /// The same of the key.
+    key: (PathBuf, String),
+}
+
+impl Pem {
+    /// The admin's own, if he has some.
+    ///
+    /// # Errors
+    /// `bad_request` for files that cannot be read, a key that others may read, and one without the other.
+    pub(crate) fn of(files: &Files) -> Result<Option<Self>> {
+        match (&files.certificate, &files.key) {
+            (Some(certificate), Some(key)) => Self::read(certificate, key).map(Some),
+            (None, None) => Ok(None),
+            _ => Err(Error::bad_request("a certificate needs its key, and a key its certificate")),
+        }
+    }
+
+    /// Those of the data folder, made when there are none.
+    ///
+    /// # Errors
+    /// `bad_request` as [`Pem::of`]; `internal` when none can be made.
+    pub(crate) fn made(data: &Path) -> Result<Self> {
+        let (certificate, key) = (data.join(CERTIFICATE), data.join(KEY));
+        make(&certificate, &key)?;
+        Self::read(&certificate, &key)
+    }
+
+    fn read(certificate: &Path, key: &Path) -> Result<Self> {
+        check_private(key)?;
+        let read = |path: &Path| match std::fs::read_to_string(path) {
+            Ok(text) => Ok((path.to_owned(), text)),
+            Err(error) => Err(unusable(path, &error)),
+        };
+        Ok(Self {
+            certificate: read(certificate)?,
+            key: read(key)?,
+        })
+    }
+}
+
+fn unusable(path: &Path, why: &dyn std::fmt::Display) -> Error {
+    Error::bad_request(format!("{}: {why}", path.display()))
+}
+
 impl Tls {
     /// Reads key and certificate, and makes those in the data folder when there are none.
     ///
     /// # Errors
     /// `bad_request` for files that cannot be used, naming them; `internal` when none can be made.
     pub(crate) fn open(data: &Path, files: &Files) -> Result<Self> {
-        let (certificate, key) = match (&files.certificate, &files.key) {
-            (Some(certificate), Some(key)) => (certificate.clone(), key.clone()),
-            (None, None) => {
-                let (certificate, key) = (data.join(CERTIFICATE), data.join(KEY));
-                make(&certificate, &key)?;
-                (certificate, key)
-            }
-            _ => return Err(Error::bad_request("a certificate needs its key, and a key its certificate")),
-        };
-        let unusable = |path: &Path, why: &dyn std::fmt::Display| Error::bad_request(format!("{}: {why}", path.display()));
-        check_private(&key)?;
-        let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&certificate)
-            .and_then(Iterator::collect)
-            .map_err(|error| unusable(&certificate, &error))?;
-        let secret = PrivateKeyDer::from_pem_file(&key).map_err(|error| unusable(&key, &error))?;
-        let first = chain.first().ok_or_else(|| unusable(&certificate, &"no certificate in it"))?;
-        let parsed = webpki::EndEntityCert::try_from(first).map_err(|error| unusable(&certificate, &error))?;
+        let pem = Pem::of(files)?.map_or_else(|| Pem::made(data), Ok)?;
+        Self::new(&pem)
+    }
+
+    /// Greets with this key and certificate.
+    ///
+    /// # Errors
+    /// `bad_request` when they cannot be used, or do not fit each other.
+    pub(crate) fn new(pem: &Pem) -> Result<Self> {
+        let ((certificate, chain), (key, secret)) = (&pem.certificate, &pem.key);
+        let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(chain.as_bytes())
+            .collect::<std::result::Result<_, _>>()
+            .map_err(|error| unusable(certificate, &error))?;
+        let secret = PrivateKeyDer::from_pem_slice(secret.as_bytes()).map_err(|error| unusable(key, &error))?;
+        let first = chain.first().ok_or_else(|| unusable(certificate, &"no certificate in it"))?;
+        let parsed = webpki::EndEntityCert::try_from(first).map_err(|error| unusable(certificate, &error))?;
         let fingerprint = Fingerprint::of(&parsed.subject_public_key_info());
         let mut provider = default_provider();
         // The first is fast wherever there are instructions for it, the second where there are none.
@@ -74,7 +123,7 @@ impl Tls {
         let config = rustls::ServerConfig::builder_with_provider(Arc::new(provider)).with_protocol_versions(&[&TLS13]);
         let mut config = config
             .and_then(|config| config.with_no_client_auth().with_single_cert(chain, secret))
-            .map_err(|error| unusable(&certificate, &error))?;
+            .map_err(|error| unusable(certificate, &error))?;
         config.alpn_protocols = vec![ALPN.to_vec()];
         // Sessions are not resumed, and a ticket that a client never reads makes the kernel cut off the end of what it sent.
         config.send_tls13_tickets = 0;

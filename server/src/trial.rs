@@ -10,7 +10,7 @@ use ferry_core::{Error, Result, User, rt};
 use crate::accounts::Account;
 use crate::limits::Limits;
 use crate::tls::Files;
-use crate::{Durability, Parts, config, listener, options, out, watch};
+use crate::{Durability, Parts, config, confine, listener, options, out, watch};
 
 /// The account's name.
 const USER: &str = "you";
@@ -32,7 +32,7 @@ pub(crate) fn run(data: Option<&Path>, durability: Durability, parts: &Parts) ->
         &config::make_data_folder(&folder.path)?,
         tls,
         durability,
-        Limits::default(),
+        (Limits::default(), None, None),
         parts,
     )?;
     let password = hex(&scram::random::<16>()?);
@@ -57,6 +57,9 @@ pub(crate) fn run(data: Option<&Path>, durability: Durability, parts: &Parts) ->
     let serving = rt::spawn(listener::accept(server.clone(), listener, async move {
         let _ = stopped.recv().await;
     }));
+    if confine::is_root() {
+        out::note("ferryd: this runs as root; a real server should not");
+    }
     let kept = if folder.throw_away { "thrown away at the end" } else { "kept" };
     out::note(format_args!(
         "ferryd: trying it on {address} as `{USER}`, data in {} ({kept})",

@@ -8,12 +8,14 @@ use ferry_core::login::{Credential, Method};
 use ferry_core::logins::SavedLogin;
 use ferry_core::size::ByteSize;
 use ferry_core::store::Check;
+use ferry_core::text::{did_you_mean, escape};
 use ferry_core::{Error, Registry, Result, User as CoreUser};
 use serde_json::json;
 
 use crate::accounts::Account;
 use crate::admin::{self, Ask, Changes, Online, Quota};
 use crate::options::{Rights, User};
+use crate::reload::Reloaded;
 use crate::{Parts, out};
 
 /// The longest password, in bytes: beyond it, a file was meant.
@@ -35,8 +37,8 @@ pub(crate) fn run(data: &Path, user: User, parts: &Parts) -> Result<()> {
             let account = Account {
                 user: CoreUser {
                     read_only: rights.read_only.unwrap_or_default(),
-                    allow: verbs(rights.allow),
-                    deny: verbs(rights.deny),
+                    allow: verbs(rights.allow.as_deref())?,
+                    deny: verbs(rights.deny.as_deref())?,
                     ..CoreUser::named(name)
                 },
                 quota: rights.quota.and_then(Quota::limit),
@@ -76,8 +78,8 @@ pub(crate) fn run(data: &Path, user: User, parts: &Parts) -> Result<()> {
             let changes = Changes {
                 quota,
                 read_only,
-                allow: allow.map(|list| verbs(Some(list))),
-                deny: deny.map(|list| verbs(Some(list))),
+                allow: allow.map(|list| verbs(Some(&list))).transpose()?,
+                deny: deny.map(|list| verbs(Some(&list))).transpose()?,
             };
             ask(Ask::Set(name, changes), false).map(drop)
         }
@@ -100,14 +102,29 @@ pub(crate) fn run(data: &Path, user: User, parts: &Parts) -> Result<()> {
     }
 }
 
-/// The verbs of a list with commas.
-fn verbs(list: Option<String>) -> Vec<String> {
-    list.unwrap_or_default()
+/// The verbs of a list with commas, each by its own name. One that is not linked is refused: a rule about it would keep nobody from anything.
+///
+/// # Errors
+/// `bad_request`, naming the word.
+fn verbs(list: Option<&str>) -> Result<Vec<String>> {
+    let registry = Registry::linked()?;
+    let words = list
+        .unwrap_or_default()
         .split(',')
         .map(str::trim)
-        .filter(|verb| !verb.is_empty())
-        .map(str::to_owned)
-        .collect()
+        .filter(|word| !word.is_empty());
+    let verbs = words.map(|word| match registry.find(word) {
+        Some(entry) => Ok(entry.info.name.clone()),
+        None => {
+            let names = registry.entries().iter().map(|entry| entry.info.name.as_str());
+            let error = Error::bad_request(format!("{}: there is no such verb here", escape(word.as_bytes())));
+            Err(match did_you_mean(word, names) {
+                Some(near) => error.hint(format!("did you mean `{near}`?")),
+                None => error.hint("`ferryd verbs` lists them"),
+            })
+        }
+    });
+    verbs.collect()
 }
 
 /// A new password: one line of standard input, or asked for twice on the terminal.
@@ -248,6 +265,17 @@ pub(crate) fn print_homes(homes: &[(String, Check)], json: bool) -> u8 {
     u8::from(homes.iter().any(|(_, check)| !check.is_right()))
 }
 
+/// Says what came of a reload; gives the exit code.
+pub(crate) fn print_reloaded(reloaded: &Reloaded) -> u8 {
+    if let Some(key) = &reloaded.key {
+        out::line(format_args!("key {key}"));
+    }
+    for key in &reloaded.at_next_start {
+        out::note(format_args!("ferryd: {key} has changed; that counts from the next start on"));
+    }
+    0
+}
+
 /// Prints the linked verbs; gives the exit code.
 pub(crate) fn print_verbs(registry: &Registry, json: bool) -> u8 {
     let infos: Vec<_> = registry.entries().iter().map(|entry| &entry.info).collect();
@@ -270,7 +298,8 @@ mod tests {
 
     #[test]
     fn lists_with_commas_are_taken_apart() {
-        assert_eq!(verbs(Some(" rm, mv,,".into())), ["rm", "mv"]);
-        assert!(verbs(Some(String::new())).is_empty() && verbs(None).is_empty());
+        // No verb is linked here; tests/tests/rights.rs has some.
+        assert!(verbs(Some(" ,,")).unwrap().is_empty() && verbs(None).unwrap().is_empty());
+        assert!(verbs(Some("rm")).unwrap_err().message.contains("rm"));
     }
 }

@@ -17,6 +17,7 @@ pub mod knock;
 pub mod load;
 pub mod model;
 pub mod peer;
+pub mod pty;
 pub mod tls;
 pub mod wire;
 
@@ -136,7 +137,7 @@ impl Launch {
     pub fn start(self) -> Server {
         let mut command = Command::new(&self.program);
         command
-            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+            .args(["serve", "--allow-root", "--listen", "127.0.0.1:0", "--data"])
             .arg(&self.data)
             .args(&self.options);
         let mut child = command

@@ -55,6 +55,11 @@ pub struct Wire {
 }
 
 impl Wire {
+    /// The socket, for what no client would say.
+    pub fn stream(&mut self) -> &mut TcpStream {
+        &mut self.stream
+    }
+
     /// Connects and logs in with [`PASSWORD`].
     ///
     /// # Errors

@@ -11,8 +11,10 @@ use std::time::{Duration, Instant};
 
 use ferry_core::wire::frame::{HEADER_BYTES, Header, Kind};
 use ferry_core::wire::guard::Map;
-use ferry_core::wire::message::{Fail, Hello, Login, Message, Request};
+use ferry_core::wire::message::{Fail, Hello, Login, Message, Offer, Request};
 use ferry_tests::Server;
+use ferry_tests::wire::Wire;
+use serde_json::json;
 
 fn connect(server: &Server) -> TcpStream {
     let stream = TcpStream::connect(server.address).unwrap();
@@ -173,4 +175,73 @@ fn half_a_frame_and_silence_holds_nobody_up() {
     assert!(start.elapsed() < Duration::from_secs(10));
     drop(silent);
     server.ferry("alice", &["ls"]).expect(0);
+}
+
+#[test]
+fn who_never_pauses_keeps_nobody_waiting_and_can_be_ended() {
+    let server = Server::start_plain();
+    server.add_user("mallory", &[]);
+    server.add_user("bob", &[]);
+    // More of them than the server has threads, each with frames that everybody passes over.
+    let floods: Vec<_> = (0..6)
+        .map(|_| {
+            let mut wire = Wire::login(server.address, "mallory").unwrap();
+            let frames = raw(0x80, b"").repeat(10_000);
+            std::thread::spawn(move || while wire.stream().write_all(&frames).is_ok() {})
+        })
+        .collect();
+    for _ in 0..3 {
+        server.ferry("bob", &["pwd"]).expect(0);
+    }
+    server.admin(&["user", "disable", "mallory"], "").expect(0);
+    for flood in floods {
+        flood.join().unwrap();
+    }
+    assert_eq!(server.admin(&["who"], "").expect(0).out, "");
+}
+
+#[test]
+fn a_pattern_that_matches_too_much_is_refused_before_it_is_gathered() {
+    let server = Server::start_plain();
+    server.add_user("alice", &[]);
+    server.ferry("alice", &["mkdir", "x"]).expect(0);
+    // As large as it can be: paths near their longest, and more of them than may be gathered.
+    let name = "n".repeat(250);
+    let mut folder = server.data().join("homes/alice");
+    for _ in 0..14 {
+        folder.push(&name);
+        std::fs::create_dir(&folder).unwrap();
+    }
+    for number in 0..1000 {
+        std::fs::write(folder.join(format!("{number:0>250}")), "").unwrap();
+    }
+    let deep = "n*/".repeat(14);
+    let few = server.ferry("alice", &["ls", &format!("{deep}*00")]).expect(0);
+    assert_eq!(few.out.lines().count(), 10);
+    let refused = server.ferry("alice", &["ls", &format!("{deep}*")]).expect(1);
+    assert!(
+        refused.err.contains("too_large") && refused.err.contains("too many names"),
+        "{}",
+        refused.err
+    );
+}
+
+#[test]
+fn contents_for_a_verb_that_takes_none_are_nobodys() {
+    let server = Server::start_plain();
+    server.add_user("alice", &[]);
+    let mut wire = Wire::login(server.address, "alice").unwrap();
+    for verb in ["pwd", "nonsense"] {
+        let offer = Offer {
+            eager: true,
+            ..Offer::default()
+        };
+        let id = wire.start(verb, &json!({}), Some(offer)).unwrap();
+        let mut data = Header::write_data(id, 70_000).to_vec();
+        data.resize(data.len() + 70_000, 7);
+        wire.stream().write_all(&data).unwrap();
+        wire.end(id, 70_000, ferry_core::Algorithm::Md5.digest(b"")).unwrap();
+        assert_eq!(wire.answer(id).unwrap().is_ok(), verb == "pwd");
+    }
+    wire.call("pwd", &json!({})).unwrap().unwrap();
 }

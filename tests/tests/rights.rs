@@ -333,3 +333,19 @@ fn the_client_says_what_the_server_says() {
     assert!(refused.err.contains("unknown verb `mkdir`"), "{}", refused.err);
     assert!(!server.ferry("denied", &["help"]).expect(0).out.contains("mkdir"));
 }
+
+#[test]
+fn a_rule_about_a_verb_that_is_not_there_is_refused_and_an_alias_means_its_verb() {
+    let server = Server::start();
+    for list in ["del", "rm,nonsense", "RM"] {
+        let ran = server
+            .admin(&["user", "add", "box", "--password-stdin", "--deny", list], PASSWORD)
+            .expect(2);
+        assert!(ran.err.contains("no such verb"), "{}", ran.err);
+    }
+    server.add_user("box", &["--deny", "put, rm"]);
+    std::fs::write(server.local().join("f"), "f").unwrap();
+    server.ferry("box", &["upload", "f"]).expect(2);
+    let ran = server.admin(&["user", "set", "box", "--allow", "qouta"], "").expect(2);
+    assert!(ran.err.contains("did you mean `quota`"), "{}", ran.err);
+}

@@ -24,7 +24,7 @@ fn a_wrong_command_line_or_config_is_exit_2_and_names_the_cause() {
     let config = write(&server.local(), "c.toml", b"lisen = 1\n");
     let ran = server.admin(&["serve", "--config", config.to_str().unwrap()], "").expect(2);
     assert!(ran.err.contains("lisen"), "{}", ran.err);
-    let ran = server.admin(&["serve"], "").expect(1);
+    let ran = server.admin(&["serve", "--allow-root"], "").expect(1);
     assert!(ran.err.contains("another ferryd"), "{}", ran.err);
 }
 

@@ -138,30 +138,15 @@ impl Download<'_> {
         let target = at.target;
         let mut meter = Meter::transfer(session, &self.short(target), begin.size, at.reach);
         meter.open(begin.path.as_ref(), begin.size, begin.code, offset)?;
-        let mut writer = PartWriter::new(part, session.settings.digest, offset < held);
-        let mut received = 0u64;
-        let end = loop {
-            match request.next().await? {
-                Event::Data(chunk) => {
-                    let len = chunk.len();
-                    received += len as u64;
-                    // Announced by the server itself: more than that is no honest file.
-                    if begin.size.is_some_and(|size| offset.saturating_add(received) > size) {
-                        writer.finish().await?.discard();
-                        return Err(Error::new(ErrorKind::DigestMismatch, "more contents than were announced").into());
-                    }
-                    writer = writer.write(chunk).await?;
-                    request.taken(len).await?;
-                    meter.add(len)?;
-                    session.pace.keep(len).await;
-                }
-                Event::End(end) => break end,
-                Event::Done(_) => return Err(Failure::unexpected("contents without an end")),
-                Event::Problem(error) => session.output.error(&error)?,
-                _ => {}
-            }
-        };
+        let writer = PartWriter::new(part, session.settings.digest, offset < held);
+        let most = begin.size.map(|size| size.saturating_sub(offset));
+        let taken = self.take(&mut request, &writer, &mut meter, most).await;
+        // Also when it failed: the next try goes on with all that came, and finds nobody who still writes.
         let part = writer.finish().await?;
+        let Some((end, received)) = taken? else {
+            part.discard();
+            return Err(Error::new(ErrorKind::DigestMismatch, "more contents than were announced").into());
+        };
         let new = New {
             modified: begin.modified,
             executable: begin.executable,
@@ -175,6 +160,37 @@ impl Download<'_> {
         self.ended(request).await?;
         meter.finish();
         Ok(self.outcome(&begin, &end, received, target))
+    }
+
+    /// Takes contents; gives their end and how many there were; `None` when there are more than `most`.
+    async fn take(
+        &self,
+        request: &mut Request,
+        writer: &PartWriter,
+        meter: &mut Meter<'_>,
+        most: Option<u64>,
+    ) -> Result<Option<(End, u64)>> {
+        let mut received = 0u64;
+        loop {
+            match request.next().await? {
+                Event::Data(chunk) => {
+                    let len = chunk.len();
+                    received += len as u64;
+                    // Announced by the server itself: more than that is no honest file.
+                    if most.is_some_and(|most| received > most) {
+                        return Ok(None);
+                    }
+                    writer.write(chunk).await?;
+                    request.taken(len).await?;
+                    meter.add(len)?;
+                    self.session.pace.keep(len).await;
+                }
+                Event::End(end) => return Ok(Some((end, received))),
+                Event::Done(_) => return Err(Failure::unexpected("contents without an end")),
+                Event::Problem(error) => self.session.output.error(&error)?,
+                _ => {}
+            }
+        }
     }
 
     /// Waits for the end of a request whose contents are all here. A connection that is lost now takes nothing away.

@@ -47,8 +47,8 @@ impl Entry {
 enum Choice {
     Password(String),
     Saved(Saved),
-    /// The user has to be asked; why.
-    Ask(&'static str),
+    /// The user has to be asked; why, when that is not plain.
+    Ask(Option<&'static str>),
 }
 
 impl Link {
@@ -61,8 +61,8 @@ impl Link {
         std::mem::take(&mut self.entry().notes)
     }
 
-    /// Connects and logs in. When the user has to be asked for the password, a new connection is made for it: no server waits for a
-    /// person.
+    /// Connects and logs in. When the user has to be asked for the password, that is done after the server's key was found to be the
+    /// right one, and a new connection is made then: no server waits for a person.
     pub(super) async fn log_in(&self, deadlines: Deadlines, may_be_asked: bool) -> Result<Connection> {
         loop {
             let transport = transport::dial(&self.target, &self.trust, deadlines).await?;
@@ -80,23 +80,16 @@ impl Link {
                         Err(failure) if is_refusal(&failure) => {
                             self.with_saved(move |saved_logins, target, user| saved_logins.forget(target, user, &saved.token))
                                 .await?;
-                            "the server does not take the saved login any more; it is forgotten"
+                            Some("the server does not take the saved login any more; it is forgotten")
                         }
                         opened => return opened,
                     }
                 }
             };
-            if !may_be_asked {
+            if !may_be_asked || !ask::is_possible() {
                 return Err(no_password(why));
             }
-            let (user, host) = (self.credentials.user.clone(), self.target.host.clone());
-            let password = rt::unblock(move || {
-                if !ask::is_possible() {
-                    return Err(no_password(why));
-                }
-                ask::password(&user, &host, Some(why))
-            });
-            let password = password.await?;
+            let password = ask::password(&self.credentials.user, &self.target.host, why).await?;
             self.entry().password = Some(password);
         }
     }
@@ -118,11 +111,15 @@ impl Link {
         if let Some(password) = self.entry().password.clone() {
             return Ok(Choice::Password(password));
         }
+        // Who saves a login means the password, and without a key there is nothing that one could have been saved for.
+        if key.is_none() || self.entry().save {
+            return Ok(Choice::Ask(None));
+        }
         let found = self.with_saved(|saved, target, user| saved.find(target, user)).await?;
         Ok(match found {
-            None => Choice::Ask("there is no saved login"),
+            None => Choice::Ask(None),
             Some(saved) if Some(saved.key) == key => Choice::Saved(saved),
-            Some(_) => Choice::Ask("the saved login is for another key than the one that the server has"),
+            Some(_) => Choice::Ask(Some("the saved login is for another key than the one that the server has")),
         })
     }
 
@@ -184,11 +181,20 @@ impl Link {
     }
 }
 
-fn no_password(why: &str) -> Failure {
-    let mut failure = Failure::login(format!("{why}, and there is no terminal to ask for the password on"));
-    failure.error = failure
-        .error
-        .hint("set FERRY_PASSWORD or use --password-stdin, with --save-login to save a new one");
+/// What it is when there is no password and nobody to ask for it.
+pub(crate) fn no_password(why: Option<&str>) -> Failure {
+    let (text, hint) = match why {
+        None => (
+            "there is no password, and no terminal to ask for it on".to_owned(),
+            "set FERRY_PASSWORD or use --password-stdin",
+        ),
+        Some(why) => (
+            format!("{why}, and there is no terminal to ask for the password on"),
+            "set FERRY_PASSWORD or use --password-stdin, with --save-login to save a new one",
+        ),
+    };
+    let mut failure = Failure::login(text);
+    failure.error = failure.error.hint(hint);
     failure
 }
 

@@ -1,11 +1,13 @@
 //! Login, frames and lost connections.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ferry_client::connection::Deadlines;
 use ferry_core::reply::{Column, ColumnKind, Layout};
 use ferry_core::wire::frame::Kind;
-use ferry_core::wire::message::{Done, Hello, Rows};
+use ferry_core::wire::message::{Done, Hello, Message as _, Rows};
 
 use ferry_client::request::Request;
 use ferry_client::script::{self, Lines};
@@ -126,30 +128,39 @@ fn a_part_of_a_script_may_be_for_this_machine() {
 }
 
 #[test]
-fn a_server_that_we_keep_waiting_is_not_given_up() {
+fn a_server_that_we_keep_waiting_is_not_asked_whether_it_is_there() {
+    // More than a request's queue holds.
     const EVENTS: u64 = 300;
     let folder = tempfile::tempdir().unwrap();
-    let quick = Deadlines {
+    let deadlines = Deadlines {
         silence: Duration::from_millis(20),
-        pong: Duration::from_millis(20),
         ..Deadlines::default()
     };
     let (looked, has_looked) = std::sync::mpsc::channel();
+    let pings = Arc::new(AtomicUsize::new(0));
+    let counted = pings.clone();
     let mut stage = Stage::new(folder.path(), move |peer| {
         let (id, _) = peer.request();
+        // It is silent until it is asked once. What it says then is all there, so nothing that comes later is its silence.
+        assert_eq!(peer.next().unwrap().kind, Kind::Ping);
+        let mut all = Vec::new();
         for done in 0..EVENTS {
-            peer.say(&Progress {
+            let progress = Progress {
                 id,
                 done,
                 total: None,
                 text: String::new(),
-            });
+            };
+            progress.encode(&mut all).unwrap();
         }
-        peer.say(&Done { id, ..Done::default() });
+        Done { id, ..Done::default() }.encode(&mut all).unwrap();
+        peer.raw(&all);
         looked.send(()).unwrap();
-        while peer.next().is_some() {}
+        while let Some(frame) = peer.next() {
+            counted.fetch_add(usize::from(frame.kind == Kind::Ping), Ordering::SeqCst);
+        }
     })
-    .deadlines(quick);
+    .deadlines(deadlines);
     let verb = |session: &mut ferry_client::session::Session| {
         rt::block_on(async {
             let connection = session.connect().await.unwrap();
@@ -162,7 +173,8 @@ fn a_server_that_we_keep_waiting_is_not_given_up() {
     has_looked.recv().unwrap();
     rt::block_on(async {
         // Longer than the server may be silent; nothing is taken meanwhile.
-        rt::sleep(quick.silence * 5).await;
+        rt::sleep(deadlines.silence * 10).await;
+        assert_eq!(pings.load(Ordering::SeqCst), 0);
         assert!(!connection.is_lost());
         request.done().await.unwrap();
     });

@@ -1,7 +1,7 @@
 //! A server that says what a test tells it to: real frames on a real socket, nothing behind them.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
@@ -72,7 +72,10 @@ ferry_core::args! {
 
 static VERIFIER: LazyLock<scram::Verifier> = LazyLock::new(|| scram::Verifier::new("secret").unwrap());
 
-/// The server's end of one connection.
+/// How long a client that was left may take to leave, too.
+const LEAVES_WITHIN: Duration = Duration::from_secs(120);
+
+/// The server's end of one connection. Dropping it ends the connection in good order, as [`Peer::leave`] does.
 pub(crate) struct Peer(TcpStream);
 
 /// A frame that the client sent.
@@ -88,7 +91,22 @@ impl Frame {
     }
 }
 
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
 impl Peer {
+    /// Says nothing more, and waits until the client is gone, too. A connection that were closed before all of it was read would be
+    /// reset, and what was said last lost with it.
+    pub(crate) fn leave(&mut self) {
+        // Each may fail because the client was first.
+        let _ = self.0.shutdown(Shutdown::Write);
+        let _ = self.0.set_read_timeout(Some(LEAVES_WITHIN));
+        let _ = std::io::copy(&mut self.0, &mut std::io::sink());
+    }
+
     /// The next frame; `None` when the client is gone.
     pub(crate) fn next(&mut self) -> Option<Frame> {
         let mut header = [0; HEADER_BYTES];
@@ -109,6 +127,16 @@ impl Peer {
     pub(crate) fn request(&mut self) -> (u32, Offer) {
         let request: Request = self.hear();
         (request.id, request.body.unwrap_or_default())
+    }
+
+    /// The next request, also when earlier ones are cancelled before it comes.
+    pub(crate) fn request_past_cancels(&mut self) -> u32 {
+        loop {
+            let frame = self.next().unwrap();
+            if frame.kind != Kind::Cancel {
+                return frame.is::<Request>().id;
+            }
+        }
     }
 
     /// Takes whatever is sent here, until the client leaves; gives how many files that were.
@@ -364,6 +392,8 @@ impl Stage {
         let output = Output::to(Box::new(out.clone()), Box::new(Sink::default()), true);
         let mut session = Session::new(target, Trust::plain(), who, output, Settings::default());
         session.local = folder.to_owned();
+        // A machine that is busy with other things is no slow server.
+        session.link.deadlines.further = LEAVES_WITHIN;
         session.link.patience = Patience {
             first: Duration::from_millis(2),
             most: Duration::from_millis(8),

@@ -41,7 +41,7 @@ fn below(folder: &Path) -> Vec<(String, Vec<u8>)> {
 
 /// Answers the next request with contents, whole.
 fn send(peer: &mut Peer, contents: &[u8]) {
-    let (id, _) = peer.request();
+    let id = peer.request_past_cancels();
     send_to(peer, id, contents);
 }
 
@@ -266,7 +266,7 @@ fn small_files_of_a_folder_are_held_to_their_sizes_too() {
         let (id, _) = peer.request();
         manifest(peer, id, &[(b"long", "file"), (b"short", "file"), (b"vast", "file")]);
         for at in 0..3 {
-            let (id, _) = peer.request();
+            let id = peer.request_past_cancels();
             let size = if at == 2 { u64::MAX } else { 5 };
             peer.say(&Begin {
                 id,

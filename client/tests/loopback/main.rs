@@ -8,6 +8,7 @@ mod fake;
 mod hostile;
 mod meeting;
 mod present;
+mod race;
 mod retry;
 mod saving;
 mod side_by_side;

@@ -1,11 +1,12 @@
 //! Connections that are lost under a transfer, and what is done again on the next one.
 
 use std::fs;
+use std::time::Duration;
 
 use ferry_core::ErrorKind;
 use ferry_core::store::Start;
 use ferry_core::wire::frame::Kind;
-use ferry_core::wire::message::{Done, Fail, Request};
+use ferry_core::wire::message::{Cancel, Done, Fail, Request};
 use ferry_core::{Algorithm, Error};
 
 use crate::fake::{Peer, Stage};
@@ -35,6 +36,65 @@ fn an_upload_goes_on_over_a_new_connection() {
     let out = stage.end();
     assert_eq!(out.matches("\"event\":\"retry\"").count(), 1, "{out}");
     assert!(out.contains("\"code\":1002") && out.contains("\"verified\":true"), "{out}");
+}
+
+#[test]
+fn an_upload_that_was_sent_afresh_goes_on_with_what_it_sent() {
+    let folder = folder_with("f", CONTENTS);
+    let first = |peer: &mut Peer| {
+        assert!(peer.log_in_as(|_| {}));
+        let (id, offer) = peer.request();
+        assert!(!offer.fresh);
+        peer.begin(id, held(1002, 10, b"of another file"));
+        assert_eq!(peer.hear::<Cancel>().id, id);
+        let (id, offer) = peer.request();
+        assert!(offer.fresh);
+        peer.begin(id, Start::BEGINNING);
+        assert_eq!(peer.next().unwrap().kind, Kind::Data);
+    };
+    let second = |peer: &mut Peer| {
+        assert!(peer.log_in_as(|_| {}));
+        // What is there by now may be its own: it is not to be thrown away unseen.
+        let (id, offer) = peer.request();
+        assert!(!offer.fresh);
+        peer.begin(id, held(1002, 10, &CONTENTS[..10]));
+        let (contents, end) = peer.body();
+        assert_eq!(contents, &CONTENTS[10..]);
+        peer.stored(id, &end);
+    };
+    let mut stage = Stage::twice(folder.path(), first, second);
+    stage.run("push f").unwrap();
+    assert!(stage.end().contains("\"verified\":true"));
+}
+
+#[test]
+fn what_is_of_another_file_on_each_connection_is_given_up_on_each() {
+    let folder = folder_with("f", CONTENTS);
+    let begins = |peer: &mut Peer| {
+        assert!(peer.log_in_as(|_| {}));
+        let (id, offer) = peer.request();
+        assert!(!offer.fresh);
+        peer.begin(id, held(1002, 10, b"of another file"));
+        assert_eq!(peer.hear::<Cancel>().id, id);
+        let (id, offer) = peer.request();
+        assert!(offer.fresh);
+        id
+    };
+    let mut stage = Stage::twice(
+        folder.path(),
+        move |peer| {
+            begins(peer);
+        },
+        move |peer| {
+            let id = begins(peer);
+            peer.begin(id, Start::BEGINNING);
+            let (contents, end) = peer.body();
+            assert_eq!(contents, CONTENTS);
+            peer.stored(id, &end);
+        },
+    );
+    stage.run("push f").unwrap();
+    assert!(stage.end().contains("\"verified\":true"));
 }
 
 #[test]
@@ -130,6 +190,8 @@ fn a_login_that_is_refused_later_ends_the_transfer() {
 fn a_server_that_stays_away_is_given_up() {
     let folder = folder_with("f", CONTENTS);
     let mut stage = Stage::with(folder.path(), "secret", hangs_up);
+    // Long against the pauses, so that there are several also on a busy machine.
+    stage.session.link.patience.total = Duration::from_secs(2);
     assert_eq!(stage.run("push f").unwrap_err().exit.code(), 8);
     assert!(stage.end().matches("\"event\":\"retry\"").count() > 2);
 }

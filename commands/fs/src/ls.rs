@@ -31,8 +31,8 @@ ferry_core::args! {
     }
 }
 
-/// The most entries of one folder that are gathered to be sorted: about 2 MiB of names and facts.
-const SORTED_MAX: usize = 10_000;
+/// The most entries of one folder that are gathered to be sorted, and the most bytes of their names.
+const SORTED_MAX: (usize, usize) = (10_000, 512 << 10);
 
 /// The keys are the same in every form; people see those that they asked for, with `path` for `name` where one name could
 /// stand for several places.
@@ -94,16 +94,17 @@ impl Ls {
     /// Lists one folder; gives those inside it that are to be listed too.
     async fn list_folder(&self, ctx: &mut Context<'_>, folder: &HomePath) -> Result<Vec<HomePath>> {
         let mut listing = ctx.home().list(folder).await?;
-        let mut gathered: Vec<Entry> = Vec::new();
+        let (mut gathered, mut bytes) = (Vec::new(), 0);
         let mut inner = Vec::new();
         let mut at_end = false;
         while !at_end {
             let entries = listing.next().await?;
             at_end = entries.is_empty();
+            bytes += entries.iter().map(|entry| entry.name.len()).sum::<usize>();
             gathered.extend(entries.into_iter().filter(|entry| self.all || !entry.name.starts_with(b".")));
             if at_end {
                 self.sort(&mut gathered);
-            } else if gathered.len() <= SORTED_MAX {
+            } else if gathered.len() <= SORTED_MAX.0 && bytes <= SORTED_MAX.1 {
                 continue;
             }
             // Beyond the bound every further batch goes out as it is: `gathered` keeps it until the next comes.
@@ -203,7 +204,7 @@ mod tests {
     #[test]
     fn a_folder_beyond_the_bound_is_listed_whole_without_being_sorted() {
         let h = Harness::new();
-        for n in 0..=SORTED_MAX {
+        for n in 0..=SORTED_MAX.0 {
             h.seed(&format!("/{n:05}"), b"");
         }
         let output = h.ok("ls");
@@ -211,7 +212,7 @@ mod tests {
         assert!(!names.is_sorted());
         names.sort();
         names.dedup();
-        assert_eq!(names.len(), SORTED_MAX + 1);
+        assert_eq!(names.len(), SORTED_MAX.0 + 1);
     }
 
     #[test]

@@ -16,6 +16,9 @@ use crate::rt;
 pub const STALL: Duration = Duration::from_secs(30);
 /// Small reads are gathered in a buffer of so many bytes; contents of data frames go past it.
 const BUFFER_BYTES: usize = 4 * 1024;
+/// After so many frames a reader lets others run, whatever is there to be read: the runtime has few threads, and a peer that never pauses
+/// would keep one.
+const FRAMES_A_TURN: u32 = 32;
 /// The most frames that wait to be written: with chunks of 256 KiB, 1 MiB.
 const QUEUE_FRAMES: usize = 4;
 /// Small frames are written together up to so many bytes.
@@ -44,6 +47,8 @@ pub struct FrameReader<R> {
     /// What is left of a data frame: request, bytes.
     data: (u32, usize),
     stall: Duration,
+    /// Frames that are left of this turn.
+    turn: u32,
 }
 
 fn gone(error: std::io::Error) -> Error {
@@ -73,16 +78,23 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             end: 0,
             data: (0, 0),
             stall: STALL,
+            turn: FRAMES_A_TURN,
         }
     }
 
-    /// The next frame; `None` when the stream ended between two. Frames of unknown optional kinds are passed over.
+    /// The next frame; `None` when the stream ended between two. Frames of unknown optional kinds are passed over. Pauses now and then even when
+    /// there is always something to read.
     ///
     /// # Errors
     /// `timeout` when nothing came for `idle`: the stream is still between two frames, and a caller may go on. After anything
     /// else it is of no more use: `unreachable` when it broke or a frame stopped half-way for [`STALL`]; those of [`Header::read`].
     pub async fn next(&mut self, stage: Stage, idle: Duration) -> Result<Option<Incoming>> {
         loop {
+            self.turn -= 1;
+            if self.turn == 0 {
+                self.turn = FRAMES_A_TURN;
+                futures_lite::future::yield_now().await;
+            }
             if self.data.1 > 0 {
                 return self.contents().await.map(Some);
             }

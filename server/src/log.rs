@@ -1,0 +1,252 @@
+//! Log lines, written to standard error by a thread of their own. Whoever does not read the log does not hold up the server: lines
+//! beyond the queue are lost, counted, and told. And whoever makes more lines than are read is slowed down before any is lost, so
+//! that nobody hides what he did behind what he did since.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use async_channel::{Receiver, Sender};
+use ferry_core::rt;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::config::LogFormat;
+use crate::watch::now_ms;
+
+/// The most lines that wait. Beyond these they are lost.
+const LINES_MAX: usize = 16 * 1024;
+/// From so many on, a session waits before its next request.
+const LINES_MANY: usize = LINES_MAX / 2;
+/// How long it waits at a time.
+const PAUSE: Duration = Duration::from_millis(20);
+/// A log of which nothing was read for so long is given up, and nobody waits for it.
+const GIVEN_UP_MS: u64 = 2_000;
+/// Lines are gathered to so many bytes before they are written.
+const GATHER_BYTES: usize = 64 * 1024;
+/// How long the last lines are waited for at the end.
+const END: Duration = Duration::from_secs(2);
+
+/// What the server's tasks and the writing thread share.
+#[derive(Debug, Default)]
+struct Shared {
+    /// Lines put into the queue, and of these written.
+    waiting: AtomicUsize,
+    lost: AtomicU64,
+    /// When a line was written last, in [`now_ms`].
+    moved_ms: AtomicU64,
+}
+
+/// Where lines go.
+#[derive(Debug, Clone)]
+pub(crate) struct Log {
+    queue: Sender<Vec<u8>>,
+    shared: Arc<Shared>,
+}
+
+impl Log {
+    /// A log written to `out` until what this gives is dropped.
+    fn to(out: impl Write + Send + 'static, format: LogFormat) -> io::Result<(Self, End)> {
+        let (queue, lines) = async_channel::bounded(LINES_MAX);
+        let shared = Arc::new(Shared::default());
+        let (done, is_done) = std::sync::mpsc::channel();
+        let thread = {
+            let shared = shared.clone();
+            let thread = std::thread::Builder::new().name("ferryd-log".to_owned());
+            thread.spawn(move || {
+                write_all(&lines, &shared, (out, format));
+                let _ = done.send(());
+            })?
+        };
+        let log = Self { queue, shared };
+        let end = End {
+            log: log.clone(),
+            is_done,
+            _thread: thread,
+        };
+        Ok((log, end))
+    }
+
+    /// Waits while too many lines wait, unless nobody reads them.
+    pub(crate) async fn room(&self) {
+        self.room_unless(GIVEN_UP_MS).await;
+    }
+
+    async fn room_unless(&self, given_up_ms: u64) {
+        while self.shared.waiting.load(Ordering::Relaxed) > LINES_MANY {
+            let still_ms = now_ms().saturating_sub(self.shared.moved_ms.load(Ordering::Relaxed));
+            if still_ms >= given_up_ms {
+                return;
+            }
+            rt::sleep(PAUSE).await;
+        }
+    }
+}
+
+fn write_all(lines: &Receiver<Vec<u8>>, shared: &Shared, (mut out, format): (impl Write, LogFormat)) {
+    while let Ok(first) = lines.recv_blocking() {
+        let (mut gathered, mut count) = (first, 1);
+        while gathered.len() < GATHER_BYTES
+            && let Ok(line) = lines.try_recv()
+        {
+            gathered.extend_from_slice(&line);
+            count += 1;
+        }
+        let lost = shared.lost.swap(0, Ordering::Relaxed);
+        if lost > 0 {
+            let told = match format {
+                LogFormat::Text => format!(" WARN audit=\"lost\" lines={lost}\n"),
+                LogFormat::Json => format!("{{\"level\":\"WARN\",\"fields\":{{\"audit\":\"lost\",\"lines\":{lost}}}}}\n"),
+            };
+            gathered.extend_from_slice(told.as_bytes());
+        }
+        // A log that is gone is nobody's failure.
+        let _ = out.write_all(&gathered);
+        shared.waiting.fetch_sub(count, Ordering::Relaxed);
+        shared.moved_ms.store(now_ms(), Ordering::Relaxed);
+    }
+}
+
+/// Writes what is left when it is dropped.
+#[derive(Debug)]
+pub(crate) struct End {
+    log: Log,
+    is_done: std::sync::mpsc::Receiver<()>,
+    _thread: JoinHandle<()>,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.log.queue.close();
+        let _ = self.is_done.recv_timeout(END);
+    }
+}
+
+/// One line on its way.
+pub(crate) struct Line<'l> {
+    log: &'l Log,
+    bytes: Vec<u8>,
+}
+
+impl Write for Line<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Line<'_> {
+    fn drop(&mut self) {
+        let shared = &self.log.shared;
+        if shared.waiting.fetch_add(1, Ordering::Relaxed) == 0 {
+            // The clock of a log that was up to date starts now.
+            shared.moved_ms.store(now_ms(), Ordering::Relaxed);
+        }
+        if self.log.queue.try_send(std::mem::take(&mut self.bytes)).is_err() {
+            shared.waiting.fetch_sub(1, Ordering::Relaxed);
+            shared.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl<'l> MakeWriter<'l> for Log {
+    type Writer = Line<'l>;
+
+    fn make_writer(&'l self) -> Line<'l> {
+        Line {
+            log: self,
+            bytes: Vec::with_capacity(256),
+        }
+    }
+}
+
+/// Starts the log; `RUST_LOG` says how much. Keep the second to the end.
+///
+/// # Errors
+/// There is no thread for it.
+pub(crate) fn start(format: LogFormat) -> io::Result<(Log, End)> {
+    let (writer, end) = Log::to(io::stderr(), format)?;
+    let filter =
+        tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(false)
+        .with_writer(writer.clone());
+    // A second call in one process leaves the first one's log in place.
+    let _ = match format {
+        LogFormat::Text => log.with_ansi(console::colors_enabled_stderr()).try_init(),
+        LogFormat::Json => log.json().try_init(),
+    };
+    std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
+    Ok((writer, end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    /// What is written to it waits until it may go on.
+    struct Slow(Arc<Mutex<Vec<u8>>>, std::sync::mpsc::Receiver<()>);
+
+    impl Write for Slow {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _ = self.1.recv();
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn line(log: &Log, text: &str) {
+        writeln!(log.make_writer(), "{text}").unwrap();
+    }
+
+    #[test]
+    fn lines_that_do_not_fit_are_counted_and_told() {
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let (go, may_go) = std::sync::mpsc::channel();
+        let (log, end) = Log::to(Slow(written.clone(), may_go), LogFormat::Text).unwrap();
+        // At most what one write takes is on its way when the rest comes.
+        let on_its_way = GATHER_BYTES / "x\n".len();
+        for _ in 0..LINES_MAX + on_its_way + 7 {
+            line(&log, "x");
+        }
+        drop(go);
+        drop(end);
+        let text = String::from_utf8(written.lock().unwrap().clone()).unwrap();
+        let kept = text.lines().filter(|line| *line == "x").count();
+        let lost: Vec<usize> = text
+            .lines()
+            .filter_map(|line| line.split_once("lines=")?.1.parse().ok())
+            .collect();
+        assert_eq!(kept + lost.iter().sum::<usize>(), LINES_MAX + on_its_way + 7);
+        assert!(!lost.is_empty());
+    }
+
+    #[test]
+    fn who_makes_more_lines_than_are_read_waits_and_not_for_ever() {
+        let (go, may_go) = std::sync::mpsc::channel();
+        let (log, _end) = Log::to(Slow(Arc::default(), may_go), LogFormat::Text).unwrap();
+        rt::block_on(log.room());
+        while log.shared.waiting.load(Ordering::Relaxed) < LINES_MANY * 3 / 2 {
+            line(&log, &"x".repeat(GATHER_BYTES));
+        }
+        let waits = |given_up_ms| rt::block_on(async { rt::timeout(PAUSE * 5, log.room_unless(given_up_ms)).await.is_err() });
+        assert!(waits(u64::MAX));
+        // Nothing is read for too long: then nobody waits.
+        assert!(!waits(0));
+        // Read again, it has room.
+        for _ in 0..LINES_MAX {
+            let _ = go.send(());
+        }
+        rt::block_on(log.room_unless(u64::MAX));
+    }
+}
