@@ -5,8 +5,9 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_channel::{Receiver, Sender};
 use ferry_core::rt;
@@ -25,8 +26,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 const GIVEN_UP_MS: u64 = 2_000;
 /// Lines are gathered to so many bytes before they are written.
 const GATHER_BYTES: usize = 64 * 1024;
-/// How long the last lines are waited for at the end.
-const END: Duration = Duration::from_secs(2);
+/// How long the last lines are waited for at the end, as long as they are read.
+const END: Duration = Duration::from_secs(10);
 
 /// What the server's tasks and the writing thread share.
 #[derive(Debug, Default)]
@@ -75,12 +76,20 @@ impl Log {
 
     async fn room_unless(&self, given_up_ms: u64) {
         while self.shared.waiting.load(Ordering::Relaxed) > LINES_MANY {
-            let still_ms = now_ms().saturating_sub(self.shared.moved_ms.load(Ordering::Relaxed));
-            if still_ms >= given_up_ms {
+            if self.still_ms() >= given_up_ms {
                 return;
             }
             rt::sleep(PAUSE).await;
         }
+    }
+
+    /// How long nothing was read, in milliseconds.
+    fn still_ms(&self) -> u64 {
+        now_ms().saturating_sub(self.shared.moved_ms.load(Ordering::Relaxed))
+    }
+
+    fn is_given_up(&self) -> bool {
+        self.still_ms() >= GIVEN_UP_MS
     }
 }
 
@@ -119,7 +128,12 @@ pub(crate) struct End {
 impl Drop for End {
     fn drop(&mut self) {
         self.log.queue.close();
-        let _ = self.is_done.recv_timeout(END);
+        let start = Instant::now();
+        while start.elapsed() < END && !self.log.is_given_up() {
+            if self.is_done.recv_timeout(PAUSE) != Err(RecvTimeoutError::Timeout) {
+                return;
+            }
+        }
     }
 }
 

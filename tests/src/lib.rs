@@ -270,6 +270,19 @@ impl Server {
         command
     }
 
+    /// What alice's client says of the server at an address when it was told nothing about its key but what is in its file.
+    pub fn stranger(&self, address: &str, options: &[&str]) -> Ran {
+        let mut command = Command::new(program("ferry"));
+        command
+            .env("FERRY_PASSWORD", PASSWORD)
+            .env("FERRY_KNOWN_HOSTS", self.local().join("known_hosts"))
+            .env("HOME", self.local())
+            .args(["--retry-for", "0"])
+            .args(options)
+            .args([&format!("alice@{address}"), "pwd"]);
+        run_with_input(&mut command, b"")
+    }
+
     /// Runs one verb as a user.
     pub fn ferry<S: AsRef<OsStr>>(&self, user: &str, args: &[S]) -> Ran {
         run_with_input(self.client(user, &[]).args(args), b"")

@@ -7,36 +7,22 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::process::Command;
 
-use ferry_tests::{PASSWORD, Ran, Server, program, run_with_input};
-
-/// A client that was told nothing about the server's key but what is in its file.
-fn stranger(server: &Server, address: &str, options: &[&str]) -> Ran {
-    let mut command = Command::new(program("ferry"));
-    command
-        .env("FERRY_PASSWORD", PASSWORD)
-        .env("FERRY_KNOWN_HOSTS", server.local().join("known_hosts"))
-        .env("HOME", server.local())
-        .args(["--retry-for", "0"])
-        .args(options)
-        .args([&format!("alice@{address}"), "pwd"]);
-    run_with_input(&mut command, b"")
-}
+use ferry_tests::{PASSWORD, Server, run_with_input};
 
 #[test]
 fn a_key_is_known_from_first_sight_on_and_a_changed_one_is_a_hard_stop() {
     let server = Server::start();
     server.add_user("alice", &[]);
     let address = server.address.to_string();
-    let refused = stranger(&server, &address, &[]).expect(3);
+    let refused = server.stranger(&address, &[]).expect(3);
     assert!(
         refused.err.contains(&server.key) && refused.err.contains("--accept-new"),
         "{}",
         refused.err
     );
-    stranger(&server, &address, &["--accept-new"]).expect(0);
-    stranger(&server, &address, &[]).expect(0);
+    server.stranger(&address, &["--accept-new"]).expect(0);
+    server.stranger(&address, &[]).expect(0);
     // The server's key is taken away from it, and it makes another one.
     let known = server.key.clone();
     std::fs::remove_file(server.data().join("key.pem")).unwrap();
@@ -47,7 +33,7 @@ fn a_key_is_known_from_first_sight_on_and_a_changed_one_is_a_hard_stop() {
     let moved = text.replace(&address, &server.address.to_string());
     std::fs::write(&file, moved).unwrap();
     for options in [&[][..], &["--accept-new"]] {
-        let refused = stranger(&server, &server.address.to_string(), options).expect(3);
+        let refused = server.stranger(&server.address.to_string(), options).expect(3);
         assert!(
             refused.err.contains(&known) && refused.err.contains(&server.key),
             "{}",
@@ -61,11 +47,11 @@ fn a_pin_is_the_only_key_that_counts() {
     let server = Server::start();
     server.add_user("alice", &[]);
     let address = server.address.to_string();
-    stranger(&server, &address, &["--pin", &server.key]).expect(0);
+    server.stranger(&address, &["--pin", &server.key]).expect(0);
     let other = format!("sha256:{}", "00".repeat(32));
-    stranger(&server, &address, &["--pin", &other]).expect(3);
-    stranger(&server, &address, &["--accept-new", "--pin", &other]).expect(3);
-    stranger(&server, &address, &["--pin", "sha256:00"]).expect(2);
+    server.stranger(&address, &["--pin", &other]).expect(3);
+    server.stranger(&address, &["--accept-new", "--pin", &other]).expect(3);
+    server.stranger(&address, &["--pin", "sha256:00"]).expect(2);
 }
 
 #[test]
@@ -78,7 +64,7 @@ fn an_md5_account_logs_in_and_a_client_that_knew_scram_is_not_talked_into_it() {
     let made = made.expect(0);
     assert!(made.err.contains("HMAC-MD5"), "its weaker point is told: {}", made.err);
     let address = server.address.to_string();
-    stranger(&server, &address, &["--accept-new"]).expect(0);
+    server.stranger(&address, &["--accept-new"]).expect(0);
     let wrong = run_with_input(server.client("alice", &["--password-stdin"]).arg("pwd"), b"wrong\n");
     wrong.expect(3);
     // The client has seen this user log in by SCRAM; the account that answers now asks for MD5.
@@ -86,7 +72,7 @@ fn an_md5_account_logs_in_and_a_client_that_knew_scram_is_not_talked_into_it() {
     let text = std::fs::read_to_string(&file).unwrap();
     assert!(text.contains("md5"), "{text}");
     std::fs::write(&file, text.replace(" md5", " scram-sha-256")).unwrap();
-    let refused = stranger(&server, &address, &[]).expect(3);
+    let refused = server.stranger(&address, &[]).expect(3);
     assert!(refused.err.contains("not allowed"), "{}", refused.err);
 }
 
@@ -127,21 +113,21 @@ fn a_byte_changed_on_the_way_ends_the_connection_and_nothing_else() {
                 *byte ^= 1;
             }
         });
-        let ran = stranger(&server, &address, &["--pin", &server.key]);
+        let ran = server.stranger(&address, &["--pin", &server.key]);
         assert!([3, 8, 12].contains(&ran.code), "{changed}: {} {}", ran.code, ran.err);
     }
     let address = relay(&server, |_, _| {});
-    stranger(&server, &address, &["--pin", &server.key]).expect(0);
+    server.stranger(&address, &["--pin", &server.key]).expect(0);
 }
 
 #[test]
 fn a_server_without_tls_gets_no_login_and_the_reverse() {
     let plain = Server::start_plain();
     plain.add_user("alice", &[]);
-    let ran = stranger(&plain, &plain.address.to_string(), &["--accept-new"]);
+    let ran = plain.stranger(&plain.address.to_string(), &["--accept-new"]);
     assert!([8, 12].contains(&ran.code), "{} {}", ran.code, ran.err);
     let server = Server::start();
     server.add_user("alice", &[]);
-    let ran = stranger(&server, &server.address.to_string(), &["--no-tls"]);
+    let ran = server.stranger(&server.address.to_string(), &["--no-tls"]);
     assert!([8, 12].contains(&ran.code), "{} {}", ran.code, ran.err);
 }

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use ferry_core::wire::message::Hello;
-use ferry_tests::{Launch, PASSWORD, Ran, Server, program, run_with_input, skipped, tls, write};
+use ferry_tests::{Launch, Server, program, run_with_input, skipped, tls, write};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
 /// An authority, whose certificate is put into a folder.
@@ -41,19 +41,6 @@ fn server(folder: &Path, text: &str) -> Server {
     server
 }
 
-/// A client that knows no key, but maybe an authority.
-fn stranger(server: &Server, options: &[&str]) -> Ran {
-    let mut command = Command::new(program("ferry"));
-    command
-        .env("FERRY_PASSWORD", PASSWORD)
-        .env("FERRY_KNOWN_HOSTS", server.local().join("known_hosts"))
-        .env("HOME", server.local())
-        .args(["--retry-for", "0"])
-        .args(options)
-        .args([&format!("alice@{}", server.address), "pwd"]);
-    run_with_input(&mut command, b"")
-}
-
 /// How many requests in flight the server allows a newcomer.
 fn requests_max(server: &Server) -> u32 {
     let (mut peer, _) = tls::connect(server.address).unwrap();
@@ -70,15 +57,20 @@ fn an_authority_vouches_for_a_server_by_its_name() {
     let server = server(folder.path(), OWN);
     let ca_file = folder.path().join("ca.pem");
     let ca_file = ca_file.to_str().unwrap();
-    stranger(&server, &["--ca", ca_file]).expect(0);
-    stranger(&server, &[]).expect(3);
+    server.stranger(&server.address.to_string(), &["--ca", ca_file]).expect(0);
+    server.stranger(&server.address.to_string(), &[]).expect(3);
     // Another authority, and the right one for another name.
     let other = tempfile::tempdir().unwrap();
     authority(other.path());
-    stranger(&server, &["--ca", other.path().join("ca.pem").to_str().unwrap()]).expect(3);
+    server
+        .stranger(
+            &server.address.to_string(),
+            &["--ca", other.path().join("ca.pem").to_str().unwrap()],
+        )
+        .expect(3);
     certify(&ca, "files.example", folder.path());
     server.admin(&["reload"], "").expect(0);
-    stranger(&server, &["--ca", ca_file]).expect(3);
+    server.stranger(&server.address.to_string(), &["--ca", ca_file]).expect(3);
 }
 
 #[test]
@@ -108,8 +100,10 @@ fn a_reload_changes_key_and_limits_for_newcomers_and_nothing_for_those_who_are_i
     assert_ne!(key, server.key);
     assert!(told.err.contains("listen") && told.err.contains("next start"), "{}", told.err);
     assert_eq!(requests_max(&server), 7);
-    stranger(&server, &["--pin", key]).expect(0);
-    stranger(&server, &["--pin", &server.key]).expect(3);
+    server.stranger(&server.address.to_string(), &["--pin", key]).expect(0);
+    server
+        .stranger(&server.address.to_string(), &["--pin", &server.key])
+        .expect(3);
 
     says.write_all(b"pwd\n").unwrap();
     answer.clear();
@@ -130,7 +124,9 @@ fn a_reload_of_what_cannot_be_used_changes_nothing_and_says_why() {
         let ran = server.admin(&["reload"], "").expect(2);
         assert!(ran.err.contains(named) && ran.out.is_empty(), "{named}: {}", ran.err);
         assert_eq!(requests_max(&server), 5);
-        stranger(&server, &["--pin", &server.key]).expect(0);
+        server
+            .stranger(&server.address.to_string(), &["--pin", &server.key])
+            .expect(0);
     };
     for (text, named) in [
         ("[limits]\nreqests = 7\n", "reqests"),

@@ -204,6 +204,24 @@ fn eager_contents_that_are_there_already_are_not_stored_again() {
 }
 
 #[test]
+fn what_is_said_to_be_there_already_is_made_durable_first() {
+    let h = Harness::new();
+    let sent = || Sent::file(BYTES).offer(|offer| offer.modified = Some(5));
+    h.send("upload a", sent()).unwrap();
+    assert!(h.home().settled().is_empty());
+    for line in ["upload -r a", "upload --checksum a"] {
+        h.send(line, sent()).unwrap();
+    }
+    let expected = Algorithm::Md5.digest(BYTES);
+    h.send(
+        "upload a",
+        sent().offer(move |offer| (offer.modified, offer.eager, offer.expected) = (Some(5), true, Some(expected))),
+    )
+    .unwrap();
+    assert_eq!(h.home().settled(), ["/a", "/a"]);
+}
+
+#[test]
 fn an_overwrite_gives_the_old_bytes_back_to_the_quota() {
     let h = Harness::new().quota(60);
     h.send("upload a", BYTES).unwrap();

@@ -90,6 +90,12 @@ impl MemoryHome {
         self.state().folders()
     }
 
+    /// Entries whose durability was asked for ([`Home::make_durable`]), by absolute path. What is told to be there already must be
+    /// among them: whoever put it there may not have been told so yet.
+    pub fn settled(&self) -> Vec<String> {
+        self.state().settled.iter().map(ToString::to_string).collect()
+    }
+
     /// Puts a symbolic link there, as somebody on the server's machine might do.
     ///
     /// # Errors
@@ -119,6 +125,11 @@ impl Home for MemoryHome {
 
     fn remove_dir<'a>(&'a self, path: &'a HomePath) -> BoxFuture<'a, Result<()>> {
         ready(self.state().remove_dir(path))
+    }
+
+    fn make_durable<'a>(&'a self, path: &'a HomePath) -> BoxFuture<'a, Result<()>> {
+        self.state().settled.push(path.clone());
+        ready(Ok(()))
     }
 
     fn rename<'a>(&'a self, from: &'a HomePath, to: &'a HomePath, no_clobber: bool) -> BoxFuture<'a, Result<()>> {

@@ -38,6 +38,8 @@ pub(super) struct State {
     pub(super) usage: Usage,
     pub(super) nodes: BTreeMap<HomePath, Node>,
     pub(super) parts: BTreeMap<String, Part>,
+    /// Entries whose durability was asked for, in that order.
+    pub(super) settled: Vec<HomePath>,
     /// Counts changes: the source of times, versions, ids and leases.
     changes: u64,
 }
@@ -48,6 +50,7 @@ impl Default for State {
             usage: Usage::default(),
             nodes: BTreeMap::new(),
             parts: BTreeMap::new(),
+            settled: Vec::new(),
             changes: 0,
         };
         let root = state.node(EntryKind::Dir);
