@@ -52,6 +52,19 @@ pub(crate) async fn about_key(trust: &Trust, target: &Target, key: Fingerprint) 
     rt::unblock(move || trust.learn(&target, key)).await
 }
 
+/// Asks something that only `y` or `yes` agrees to. Waits for the user.
+///
+/// # Errors
+/// When there is no terminal. Ctrl-C is for the caller to see: it drops this future.
+pub(crate) async fn yes(question: &str) -> Result<bool> {
+    Ok(answer(question, Echo::On).await?.is_some_and(|answer| is_yes(&answer)))
+}
+
+/// Whether an answer agrees.
+pub(crate) fn is_yes(answer: &str) -> bool {
+    ["y", "yes"].iter().any(|yes| answer.trim().eq_ignore_ascii_case(yes))
+}
+
 /// Whether the terminal shows what is typed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Echo {

@@ -57,7 +57,8 @@ pub async fn run(session: &Session, verb: &VerbInfo, call: &Call) -> Result<()> 
     let several = sources.len() > 1;
     let rename = word_of(verb, call, Role::Rename).map(|word| word.text.clone());
     if several && rename.is_some() {
-        return Err(Error::bad_request(format!("{}: one name for {} sources", verb.name, sources.len())).into());
+        let error = Error::bad_request(format!("{}: one name for {} sources", verb.name, sources.len()));
+        return Err(error.hint("name one source, or leave the new name out").into());
     }
     let to = word_of(verb, call, Role::Target).map(|word| word.text.clone());
     // What is the client's business alone is not sent.
@@ -115,7 +116,10 @@ impl Download<'_> {
         // What was printed cannot be taken back, so this is done once.
         let turn = self.session.link.turn(0).await?;
         let Answer::Contents(mut request, begin) = self.ask(&turn.connection, call, None).await? else {
-            return Err(Error::new(ErrorKind::IsDirectory, format!("{}: is a folder", word.shown())).into());
+            let error = Error::new(ErrorKind::IsDirectory, format!("{}: is a folder", word.shown()));
+            return Err(error
+                .hint("a folder cannot go to standard output; fetch it into one here")
+                .into());
         };
         if begin.code != CODE_START {
             return Err(Failure::unexpected("contents that do not start at their beginning"));

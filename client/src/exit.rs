@@ -65,6 +65,9 @@ impl From<ErrorKind> for Exit {
 /// The next step when the server is gone.
 const AGAIN: &str = "try again; a transfer goes on where it stopped";
 
+/// The next step when the server's answer makes no sense.
+const VERSIONS: &str = "is it a Ferry server, and of a version that fits? `ferry --version` says ours";
+
 /// Why a command did not end well.
 #[derive(Debug)]
 pub struct Failure {
@@ -112,7 +115,8 @@ impl Failure {
     }
 
     /// The other side said something that makes no sense, or speaks another version.
-    pub fn protocol(error: Error) -> Self {
+    pub fn protocol(mut error: Error) -> Self {
+        error.hint = error.hint.or(Some(VERSIONS.into()));
         Self {
             error,
             exit: Exit::Protocol,
@@ -125,6 +129,13 @@ impl Failure {
         Self::protocol(Error::unsupported(format!(
             "the server's answer cannot be understood: {what}"
         )))
+    }
+
+    /// The same with another next step.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<Cow<'static, str>>) -> Self {
+        self.error = self.error.hint(hint);
+        self
     }
 
     /// The server is not trusted, or there is no password to log in with.

@@ -46,7 +46,7 @@ pub async fn remote(session: &Session, connection: &Connection, verb: &VerbInfo,
                 _ if arg.repeated => expanded.extend(found.into_iter().map(literal)),
                 many => {
                     let text = format!("{}: matches {many} names where one is needed", word.shown());
-                    return Err(Error::bad_request(text).into());
+                    return Err(Error::bad_request(text).hint("name one of them, or quote the pattern").into());
                 }
             }
         }

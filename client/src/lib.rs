@@ -1,28 +1,40 @@
 //! The client of Ferry: connection, transfers, shell, rendering. It knows no remote verb by name: names, arguments and the
 //! way that contents flow come with the catalogue that the server sends at login.
 
+pub mod aliases;
 pub mod args;
 mod ask;
+pub mod bar;
 pub mod catalogue;
-pub mod complete;
+mod choice;
+mod complete_line;
+mod completions;
+pub mod config;
 pub mod connection;
 pub mod digests;
 pub mod download;
+pub mod editor;
 pub mod exit;
 pub mod expand;
+pub mod help;
+pub mod jobs;
 pub mod link;
 pub mod local;
 pub mod login;
+pub mod look;
 pub mod manifest;
 pub mod options;
+pub mod pager;
 pub mod part;
 pub mod place;
+pub mod plain;
 pub mod pool;
 pub mod program;
 pub mod progress;
 mod reading;
 pub mod render;
 pub mod request;
+pub mod rows;
 pub mod run;
 pub mod saved;
 pub mod script;

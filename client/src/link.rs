@@ -16,12 +16,14 @@ use crate::trust::Trust;
 mod entry;
 mod lanes;
 mod patience;
+mod second;
 
 use entry::Entry;
 pub(crate) use entry::no_password;
 use lanes::Lanes;
 pub use patience::Patience;
 use patience::Trouble;
+use second::Second;
 
 /// The most connections of one session; more transfers than these share them. Beyond that, a server is kept from others more
 /// than a transfer gains.
@@ -42,6 +44,7 @@ pub struct Link {
     pub patience: Patience,
     entry: Mutex<Entry>,
     lanes: Mutex<Lanes>,
+    second: Second,
     /// Held by whoever makes a lost connection again; the others wait for him. So connections that are lost together are one
     /// trouble. An asynchronous lock, made to be waited with.
     trouble: async_lock::Mutex<Trouble>,
@@ -62,6 +65,7 @@ impl Link {
             deadlines: Deadlines::default(),
             patience: Patience::default(),
             lanes: Mutex::default(),
+            second: Second::default(),
             trouble: async_lock::Mutex::default(),
             steps: AtomicU64::new(0),
             returns: AtomicU64::new(0),
@@ -89,7 +93,9 @@ impl Link {
 
     /// Takes all connections away, to be closed.
     pub fn take(&self) -> Vec<Arc<Connection>> {
-        self.lanes().take()
+        let mut all = self.lanes().take();
+        all.extend(self.second.take());
+        all
     }
 
     /// Takes note of a transfer that came further: a server that is worth waiting for.
@@ -102,13 +108,21 @@ impl Link {
     /// # Errors
     /// Exit code 3 for a refused login, 8 when the server cannot be reached, 12 when it is not understood.
     pub async fn connect(&self) -> Result<Arc<Connection>> {
+        self.connect_asking(true).await
+    }
+
+    /// The same; the user is asked for a password only if he `may_be_asked`.
+    ///
+    /// # Errors
+    /// As [`Self::connect`].
+    pub async fn connect_asking(&self, may_be_asked: bool) -> Result<Arc<Connection>> {
         let mut trouble = self.trouble.lock().await;
         // Another command: what went wrong before is not held against it.
         *trouble = Trouble::default();
         self.lanes().forgive();
         match self.connected() {
             Some(connection) => Ok(connection),
-            None => self.dial(0, true).await,
+            None => self.dial(0, may_be_asked).await,
         }
     }
 

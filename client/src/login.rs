@@ -123,7 +123,7 @@ pub(crate) async fn run(
     let (client, step) = ClientLogin::start(secret, channel)?;
     if !hello.mechanisms.iter().any(|name| name == step.mechanism) {
         let text = "the server offers no way to log in that this client knows";
-        return Err(Failure::login(text));
+        return Err(Failure::login(text).hint("a newer client may know one: compare `ferry --version` with the server's"));
     }
     let mechanism = step.mechanism.to_owned();
     door.say(&Login {
@@ -137,14 +137,20 @@ pub(crate) async fn run(
     door.say(&Answer { data, save }).await?;
     let welcome = door.hear::<Welcome>().await.map_err(|mut failure| {
         if failure.error.kind == ErrorKind::LoginRefused {
-            failure.error = failure.error.caused_by(Refused);
+            let hint = failure
+                .error
+                .hint
+                .take()
+                .unwrap_or("check the account's name and the password".into());
+            failure.error = failure.error.hint(hint).caused_by(Refused);
         }
         failure
     });
     let welcome = welcome?;
     finish.check(&welcome.data).map_err(misspoken)?;
     if finish.method() == Method::Token && welcome.user != user {
-        return Err(Failure::login("the saved login is another user's"));
+        let hint = "log in with the password and --save-login to save the right one";
+        return Err(Failure::login("the saved login is another user's").hint(hint));
     }
     door.stage = Stage::LoggedIn;
     let verbs = door.catalog().await?;

@@ -74,8 +74,14 @@ pub fn target(working: &Path, target: Option<&[u8]>, rename: Option<&OsStr>, own
     let must_be_folder = several || rename.is_some() || target.ends_with(b"/");
     match found {
         Some((_, true)) => Ok(place.join(name)),
-        Some(_) if must_be_folder => Err(Error::new(ErrorKind::NotDirectory, format!("{}: not a folder", escape(target))).into()),
-        None if must_be_folder => Err(Error::not_found(format!("{}: no such folder", escape(target))).into()),
+        Some(_) if must_be_folder => Err(
+            Error::new(ErrorKind::NotDirectory, format!("{}: not a folder", escape(target)))
+                .hint("several things, and what keeps its name, need a folder here")
+                .into(),
+        ),
+        None if must_be_folder => Err(Error::not_found(format!("{}: no such folder here", escape(target)))
+            .hint("make the local folder first")
+            .into()),
         _ => Ok(place),
     }
 }

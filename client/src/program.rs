@@ -14,6 +14,8 @@ use ferry_core::line::Word;
 use ferry_core::{Error, rt};
 
 use crate::ask;
+use crate::choice::Choice;
+use crate::config::Config;
 use crate::digests::Digests;
 use crate::exit::{Exit, Failure, Result};
 use crate::link::no_password;
@@ -23,9 +25,10 @@ use crate::render::Output;
 use crate::run::{self, From};
 use crate::saved::SavedLogins;
 use crate::script::{self, Lines};
-use crate::session::{Interrupts, Login, Session, Settings};
+use crate::session::{Interrupts, Login, Session, Settings, Taste};
 use crate::shell;
-use crate::trust::{self, FirstSight, Trust};
+use crate::trust::Trust;
+use crate::{complete_line, completions};
 
 /// The longest password, in bytes.
 const PASSWORD_MAX_BYTES: u64 = 1024;
@@ -104,6 +107,15 @@ pub fn run_cli(args: impl IntoIterator<Item = OsString>) -> i32 {
         }
     };
     let json = options.json;
+    if let Some(shell) = &options.completions {
+        return printed(&completions::script(shell));
+    }
+    if options.man {
+        return printed(&completions::man());
+    }
+    if let Some(line) = &options.complete_line {
+        return complete_line::run(line);
+    }
     match prepare(options) {
         Ok((session, job)) => rt::block_on(finish(session, job)),
         Err(mut failure) => told(&Output::standard(json), &mut failure),
@@ -111,21 +123,18 @@ pub fn run_cli(args: impl IntoIterator<Item = OsString>) -> i32 {
 }
 
 fn prepare(options: Options) -> Result<(Session, Job)> {
-    let target: Target = options.target.parse().map_err(Error::bad_request)?;
     if options.batch.is_some() && !options.words.is_empty() {
         return Err(Error::bad_request("a script and a verb cannot both be run")
             .hint("leave out -b or the verb")
             .into());
     }
-    let user = match target.user.clone().or_else(|| std::env::var("USER").ok()) {
-        Some(user) if !user.is_empty() => user,
-        _ => {
-            return Err(Error::bad_request("no user is named")
-                .hint("write the target as USER@HOST")
-                .into());
-        }
-    };
-    let trust = trust(&options)?;
+    let config = Config::of_user()?;
+    let Choice {
+        target,
+        user,
+        trust,
+        section,
+    } = Choice::new(&options, &config)?;
     let saved = SavedLogins::of_user();
     if options.save_login {
         check_save(&options, &saved)?;
@@ -150,34 +159,33 @@ fn prepare(options: Options) -> Result<(Session, Job)> {
     };
     let settings = Settings {
         quiet: options.quiet,
-        limit_rate: options.limit_rate.map(|rate| rate.0),
-        digest: options.digest,
-        ..Settings::default().side_by_side(options.jobs)
+        limit_rate: options.limit_rate.or(section.limit_rate).map(|rate| rate.0),
+        digest: options.digest.or(section.digest).unwrap_or_default(),
+        ..Settings::default().side_by_side(options.jobs.or(section.jobs))
     };
     let mut session = Session::new(target, trust, credentials, Output::standard(options.json), settings);
     session.digests = Arc::new(Digests::of_user());
-    session.link.patience.total = Duration::from_secs(options.retry_for);
+    session.aliases = config.aliases;
+    session.taste = Taste {
+        keys: section.keys.unwrap_or_default(),
+        pager: section.pager,
+    };
+    if let Some(folder) = section.folder {
+        session.cwd = folder.as_str().into();
+    }
+    if let Some(link) = Arc::get_mut(&mut session.link) {
+        link.patience.total = Duration::from_secs(options.retry_for);
+    }
     Ok((session, job))
 }
 
-/// Which servers are trusted.
-fn trust(options: &Options) -> Result<Trust> {
-    if options.no_tls {
-        return Ok(Trust::plain());
+/// Writes a text to standard output; gives the exit code.
+fn printed(text: &[u8]) -> i32 {
+    let output = Output::standard(false);
+    match output.contents(text) {
+        Ok(()) => Exit::Done.code(),
+        Err(mut failure) => told(&output, &mut failure),
     }
-    let is_terminal = ask::is_possible();
-    let pin = options.pin.as_deref().map(str::parse).transpose();
-    Ok(Trust {
-        tls: true,
-        pin: pin.map_err(|error| Error::bad_request(format!("--pin: {error}")))?,
-        authority: options.ca.clone(),
-        file: options.known_hosts.clone().or_else(trust::default_file),
-        first_sight: match (options.accept_new, is_terminal) {
-            (true, _) => FirstSight::Accept,
-            (false, true) => FirstSight::Ask,
-            (false, false) => FirstSight::Refuse,
-        },
-    })
 }
 
 fn open_script(file: &Path) -> Result<Box<dyn BufRead + Send>> {
@@ -236,6 +244,10 @@ async fn finish(mut session: Session, job: Job) -> i32 {
 
 async fn work(session: &mut Session, job: Job) -> Result<()> {
     let interrupts = Interrupts::install()?;
+    if !matches!(job, Job::Lines(Input::Script(_))) {
+        session.output.pager.prefer(session.taste.pager.clone());
+        session.output.allow_pager();
+    }
     match job {
         Job::Words(words) => run::until_interrupted(session, &interrupts, &words, From::Argv).await,
         Job::Lines(Input::Script(reader)) => script::run(session, &interrupts, &Lines::new(reader)).await,

@@ -12,6 +12,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Map, Value as Json};
 
 use crate::exit::Result;
+use crate::look::is_dumb;
 use crate::render::{Output, insert_path};
 use crate::session::Session;
 
@@ -57,6 +58,10 @@ impl Paused {
             let bytes = ByteSize(running.bytes.load(Ordering::Relaxed));
             format!("{} at {bytes}", running.name)
         };
+        if let [running] = list.as_slice() {
+            let bytes = ByteSize(running.bytes.load(Ordering::Relaxed));
+            return Some(format!("paused at {bytes}: {}; the same command resumes", running.name));
+        }
         let all: Vec<String> = list.iter().map(one).collect();
         (!all.is_empty()).then(|| format!("paused {}; the same command resumes", all.join(", ")))
     }
@@ -102,8 +107,27 @@ pub(crate) fn total_bar(session: &Session, total: Option<u64>) -> ProgressBar {
     bar(session, style, total)
 }
 
+/// A name that leaves room for the bar: three tenths of the terminal, and its end rather than its beginning, which is the file's.
+fn fitting(name: &str) -> String {
+    shortened(name, usize::from(console::Term::stderr().size().1) * 3 / 10)
+}
+
+fn shortened(name: &str, most: usize) -> String {
+    let wide = console::measure_text_width(name);
+    if wide <= most {
+        return name.to_owned();
+    }
+    let mut left = wide;
+    let rest = name.char_indices().find(|(_, c)| {
+        let is_enough = left < most;
+        left -= console::measure_text_width(c.encode_utf8(&mut [0; 4])).min(left);
+        is_enough
+    });
+    format!("…{}", rest.map_or("", |(at, _)| &name[at..]))
+}
+
 fn bar(session: &Session, style: &str, total: Option<u64>) -> ProgressBar {
-    if session.settings.quiet || session.output.json || !std::io::stderr().is_terminal() {
+    if session.settings.quiet || session.output.json || is_dumb() || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden());
@@ -161,7 +185,7 @@ impl<'o> Meter<'o> {
             None => "{msg}  {spinner}  {binary_bytes}  {binary_bytes_per_sec}",
         };
         let bar = bar(session, style, total);
-        bar.set_message(name.to_owned());
+        bar.set_message(fitting(name));
         let mut meter = Self::new(session, bar, name.to_owned());
         meter.total = total;
         meter.reach = Some(reach);
@@ -185,7 +209,8 @@ impl<'o> Meter<'o> {
         (self.started, self.told) = (Instant::now(), Instant::now());
         self.bar.set_position(offset);
         let reach = self.reach.map_or(0, |reach| reach.load(Ordering::Relaxed));
-        self.session.tally.came(offset.saturating_sub(reach));
+        self.session.tally.one(self.total);
+        self.session.tally.still(offset.saturating_sub(reach));
         self.bar.reset_eta();
         self.running.bytes.store(offset, Ordering::Relaxed);
         if !self.is_small {
@@ -194,7 +219,7 @@ impl<'o> Meter<'o> {
         if !self.output.json {
             if offset > 0 && code != ferry_core::store::CODE_PRESENT && !self.bar.is_hidden() {
                 self.output
-                    .note(&format!("{code} resume {} at {}", self.running.name, ByteSize(offset)));
+                    .note(&format!("{code} resume at {}: {}", ByteSize(offset), self.running.name));
             }
             return Ok(());
         }
@@ -250,5 +275,47 @@ impl<'o> Meter<'o> {
     pub fn finish(&mut self) {
         self.paused.remove(&self.running.name);
         self.bar.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn running(name: &str, bytes: u64) -> Arc<Running> {
+        Arc::new(Running {
+            name: name.to_owned(),
+            bytes: AtomicU64::new(bytes),
+        })
+    }
+
+    #[test]
+    fn a_long_name_leaves_room_for_the_bar_and_keeps_its_end() {
+        assert_eq!(shortened("short.bin", 9), "short.bin");
+        assert_eq!(shortened("a/long/way/to/file.bin", 9), "…file.bin");
+        assert_eq!(shortened("日本日本.bin", 9), "…日本.bin");
+        for most in 0..20 {
+            assert!(
+                console::measure_text_width(&shortened("日本a日本.bin", most)) <= most.max(1),
+                "{most}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_was_paused_says_where_and_how_to_go_on() {
+        let paused = Paused::default();
+        assert_eq!(paused.take(), None);
+        paused.add(running("video.mkv", 163_400_000));
+        assert_eq!(
+            paused.take().unwrap(),
+            "paused at 155.8 MiB: video.mkv; the same command resumes"
+        );
+        paused.add(running("a", 1024));
+        paused.add(running("b", 2048));
+        assert_eq!(
+            paused.take().unwrap(),
+            "paused a at 1.0 KiB, b at 2.0 KiB; the same command resumes"
+        );
     }
 }

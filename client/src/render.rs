@@ -1,29 +1,20 @@
 //! What the user sees: the one room that writes to standard output and standard error.
 
 use std::io::{self, IsTerminal as _, Write};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ferry_core::reply::{ColumnKind, Value};
 use ferry_core::text::escape;
-use ferry_core::wire::message::{ColumnInfo, Rows};
 use ferry_core::{Error, RemotePath};
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use serde_json::{Map, Value as Json, json};
 
 use crate::exit::{Failure, Result};
-use crate::table::Table;
-use crate::time::rfc3339;
-
-/// Cells gathered for one layout, those that a row lacks included. More are shown in several goes, whose columns may not stand
-/// exactly below each other. A cell is no wider than a name, so this bounds what is laid out at once to 4 MiB.
-const GATHERED_CELLS_MAX: usize = 16 * 1024;
-/// What the gathered cells may weigh, in bytes.
-const GATHERED_MAX_BYTES: usize = 1 << 20;
-/// The most columns: as many as one map may have keys, which a row is in JSON.
-const COLUMNS_MAX: usize = ferry_core::wire::MAP_MAX_KEYS;
-/// Lines are written together up to about so many bytes.
-const WRITTEN_BYTES: usize = 64 * 1024;
+use crate::look::{Look, is_dumb};
+use crate::pager::{Pager, Taken};
+use crate::plain;
+pub use crate::rows::RowPrinter;
 
 /// Where things are printed, and how.
 pub struct Output {
@@ -35,6 +26,10 @@ pub struct Output {
     pub json: bool,
     /// Whether standard output is a terminal.
     pub is_terminal: bool,
+    /// Where long answers go.
+    pub pager: Pager,
+    /// Whether what is printed has the terminal to itself: false for a job in the background.
+    front: Arc<AtomicBool>,
 }
 
 impl std::fmt::Debug for Output {
@@ -56,6 +51,8 @@ impl Output {
             bars: MultiProgress::new(),
             json,
             is_terminal: io::stdout().is_terminal(),
+            pager: Pager::default(),
+            front: Arc::new(AtomicBool::new(true)),
         }
     }
 
@@ -67,7 +64,33 @@ impl Output {
             bars: MultiProgress::with_draw_target(ProgressDrawTarget::hidden()),
             json,
             is_terminal: false,
+            pager: Pager::default(),
+            front: Arc::new(AtomicBool::new(true)),
         }
+    }
+
+    /// The same for a job, which is in `front` or not.
+    pub(crate) fn for_job(
+        &self,
+        out: Box<dyn Write + Send>,
+        err: Box<dyn Write + Send>,
+        bars: MultiProgress,
+        front: Arc<AtomicBool>,
+    ) -> Self {
+        Self {
+            out: Mutex::new(out),
+            err: Mutex::new(err),
+            bars,
+            json: self.json,
+            is_terminal: self.is_terminal,
+            pager: self.pager.again(),
+            front,
+        }
+    }
+
+    /// Whether what is printed has the terminal to itself: false for a job in the background.
+    pub fn is_in_front(&self) -> bool {
+        self.front.load(Ordering::Acquire)
     }
 
     /// Writes contents to standard output as they are.
@@ -75,6 +98,54 @@ impl Output {
     /// # Errors
     /// When standard output is closed or full.
     pub fn contents(&self, bytes: &[u8]) -> Result<()> {
+        match self.pager.write(bytes) {
+            Taken::Kept => Ok(()),
+            Taken::Started => {
+                // The terminal is the pager's now.
+                let _ = self.bars.clear();
+                self.bars.set_draw_target(ProgressDrawTarget::hidden());
+                Ok(())
+            }
+            Taken::Print(bytes) => self.print(&bytes),
+            Taken::Left => Err(Failure::output(&io::ErrorKind::BrokenPipe.into())),
+        }
+    }
+
+    /// A person types the commands: long answers are paged, where the terminal can do it.
+    pub fn allow_pager(&self) {
+        if self.is_terminal && !self.json && !is_dumb() && io::stdin().is_terminal() {
+            self.pager.allow();
+        }
+    }
+
+    /// What is printed from here to [`Self::end_paging`] may be paged.
+    pub fn begin_paging(&self) {
+        if self.is_in_front() && self.pager.is_allowed() {
+            self.pager.begin(console::Term::stdout().size());
+        }
+    }
+
+    /// A command is over: prints what was kept, or waits until the user has left the pager. Gives whether he left it early.
+    ///
+    /// # Errors
+    /// As [`Self::contents`].
+    pub async fn end_paging(&self) -> Result<bool> {
+        let ended = self.pager.end().await;
+        if ended.was_running {
+            self.bars.set_draw_target(ProgressDrawTarget::stderr());
+        }
+        let printed = if ended.text.is_empty() {
+            Ok(())
+        } else {
+            self.print(&ended.text)
+        };
+        for line in &ended.held {
+            self.note(line);
+        }
+        printed.map(|()| ended.has_left)
+    }
+
+    fn print(&self, bytes: &[u8]) -> Result<()> {
         let mut out = lock(&self.out);
         let mut write = || out.write_all(bytes).and_then(|()| out.flush());
         let written = if self.is_terminal { self.bars.suspend(write) } else { write() };
@@ -91,6 +162,9 @@ impl Output {
 
     /// Writes a line for people to standard error. Nobody reading there is no failure.
     pub fn note(&self, line: &str) {
+        if self.pager.hold(line) {
+            return;
+        }
         let _ = self.bars.suspend(|| writeln!(lock(&self.err), "{line}"));
     }
 
@@ -108,13 +182,7 @@ impl Output {
         if self.json {
             return self.object(&json!({"event": "text", "text": text}));
         }
-        let mut safe = String::with_capacity(text.len() + 1);
-        for line in text.split_inclusive('\n') {
-            let (line, end) = line.strip_suffix('\n').map_or((line, ""), |line| (line, "\n"));
-            let parts: Vec<String> = line.split('\t').map(|part| escape(part.as_bytes())).collect();
-            safe.push_str(&parts.join("\t"));
-            safe.push_str(end);
-        }
+        let mut safe = plain::lines(text.as_bytes());
         if !safe.ends_with('\n') {
             safe.push('\n');
         }
@@ -138,11 +206,10 @@ impl Output {
             insert_path(&mut object, "path", error.path.as_ref());
             return self.object(&Json::Object(object));
         }
-        let mut text = format!("ferry: error {}: {}\n", error.kind, error.message);
+        self.note(&format!("ferry: error {}: {}", error.kind, error.message));
         if let Some(hint) = &error.hint {
-            text.push_str(&format!("hint: {hint}\n"));
+            self.note(&format!("hint: {hint}"));
         }
-        let _ = self.bars.suspend(|| lock(&self.err).write_all(text.as_bytes()));
         Ok(())
     }
 
@@ -175,15 +242,15 @@ impl Output {
         self.error(&failure.error)
     }
 
-    /// The terminal's width, when standard output is one.
-    fn width(&self) -> Option<usize> {
-        self.is_terminal.then(|| usize::from(console::Term::stdout().size().1))
+    /// How things look on standard output.
+    pub fn look(&self) -> Look {
+        Look::of_standard_output(self.is_terminal)
     }
 }
 
 /// An object as a line. What JSON leaves as it is and a terminal would act on is escaped in the way that JSON has for it, so the
 /// object stays the same.
-fn line(object: &Json) -> String {
+pub(crate) fn line(object: &Json) -> String {
     let mut text = object.to_string();
     if escape(text.as_bytes()) != text {
         let mut safe = String::with_capacity(text.len() + 16);
@@ -213,7 +280,7 @@ pub fn insert_path(object: &mut Map<String, Json>, key: &str, path: Option<&Remo
 }
 
 /// Puts bytes into an object. JSON has no bytes: those that are no UTF-8 are U+FFFD, and the key `KEY_hex` has all of them.
-fn insert_bytes(object: &mut Map<String, Json>, key: &str, bytes: &[u8]) {
+pub(crate) fn insert_bytes(object: &mut Map<String, Json>, key: &str, bytes: &[u8]) {
     object.insert(key.into(), String::from_utf8_lossy(bytes).into());
     if std::str::from_utf8(bytes).is_err() {
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -221,107 +288,10 @@ fn insert_bytes(object: &mut Map<String, Json>, key: &str, bytes: &[u8]) {
     }
 }
 
-/// A row as an object: every column, shown or not.
-fn row_object(columns: &[ColumnInfo], row: &[Value]) -> Json {
-    let mut object = Map::new();
-    for (at, column) in columns.iter().enumerate() {
-        let key = column.name.as_str();
-        let value = match row.get(at).unwrap_or(&Value::Nil) {
-            Value::Nil => Json::Null,
-            Value::Bool(yes) => (*yes).into(),
-            value if column.kind == ColumnKind::Time && value.as_i64().is_some() => {
-                rfc3339(value.as_i64().unwrap_or_default()).into()
-            }
-            Value::Int(n) => (*n).into(),
-            Value::Uint(n) => (*n).into(),
-            Value::Text(text) => text.as_str().into(),
-            Value::Bytes(bytes) => {
-                insert_bytes(&mut object, key, bytes);
-                continue;
-            }
-        };
-        object.insert(key.into(), value);
-    }
-    Json::Object(object)
-}
-
-/// Prints the rows of one request.
-#[derive(Debug)]
-pub struct RowPrinter<'o> {
-    output: &'o Output,
-    table: Option<Table>,
-    /// What the rows weigh that wait.
-    gathered_bytes: usize,
-}
-
-impl<'o> RowPrinter<'o> {
-    /// A printer without rows.
-    pub fn new(output: &'o Output) -> Self {
-        Self {
-            output,
-            table: None,
-            gathered_bytes: 0,
-        }
-    }
-
-    /// Takes some rows; prints them at once where their layout allows.
-    ///
-    /// # Errors
-    /// When standard output is closed or full; exit code 12 for rows without columns.
-    pub fn rows(&mut self, rows: Rows) -> Result<()> {
-        if let Some(columns) = rows.columns {
-            self.flush()?;
-            if columns.len() > COLUMNS_MAX {
-                return Err(Failure::unexpected(&format!("rows of {} columns", columns.len())));
-            }
-            self.table = Some(Table::new(columns, rows.layout));
-        }
-        let Some(table) = &mut self.table else {
-            return Err(Failure::unexpected("rows without columns"));
-        };
-        if self.output.json {
-            let mut lines = String::new();
-            for row in &rows.rows {
-                lines.push_str(&line(&row_object(table.columns(), row)));
-                // A row of nothing is one byte, and a line with all names of its columns.
-                if lines.len() > WRITTEN_BYTES {
-                    self.output.contents(std::mem::take(&mut lines).as_bytes())?;
-                }
-            }
-            return self.output.contents(lines.as_bytes());
-        }
-        for row in rows.rows {
-            let Some(table) = &mut self.table else { break };
-            self.gathered_bytes += row.iter().filter_map(Value::as_bytes).map(<[u8]>::len).sum::<usize>();
-            table.push(row);
-            if table.len() * table.columns().len().max(1) >= GATHERED_CELLS_MAX || self.gathered_bytes > GATHERED_MAX_BYTES {
-                self.flush()?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Prints what was gathered.
-    ///
-    /// # Errors
-    /// When standard output is closed or full.
-    pub fn flush(&mut self) -> Result<()> {
-        self.gathered_bytes = 0;
-        match &mut self.table {
-            Some(table) if !table.is_empty() => {
-                let text = table.take_text(self.output.width());
-                self.output.contents(text.as_bytes())
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
     use ferry_core::ErrorKind;
-    use ferry_core::reply::Layout;
     use std::sync::Arc;
 
     /// A stream that a test can read.
@@ -347,45 +317,6 @@ pub(crate) mod tests {
     pub(crate) fn output(json: bool) -> (Output, Shared, Shared) {
         let (out, err) = (Shared::default(), Shared::default());
         (Output::to(Box::new(out.clone()), Box::new(err.clone()), json), out, err)
-    }
-
-    fn rows() -> Rows {
-        let column = |name: &str, kind, hidden| ColumnInfo {
-            name: name.into(),
-            kind,
-            hidden,
-        };
-        Rows {
-            id: 1,
-            columns: Some(vec![
-                column("name", ColumnKind::Path, false),
-                column("modified", ColumnKind::Time, true),
-            ]),
-            layout: Layout::List,
-            rows: vec![
-                vec![Value::Bytes(b"a\xff".to_vec()), Value::Uint(0)],
-                vec!["b".into(), Value::Nil],
-            ],
-        }
-    }
-
-    #[test]
-    fn programs_get_every_column_and_every_byte() {
-        let (output, out, _) = output(true);
-        RowPrinter::new(&output).rows(rows()).unwrap();
-        assert_eq!(
-            out.text(),
-            "{\"modified\":\"1970-01-01T00:00:00Z\",\"name\":\"a\u{fffd}\",\"name_hex\":\"61ff\"}\n{\"modified\":null,\"name\":\"b\"}\n"
-        );
-    }
-
-    #[test]
-    fn people_get_what_is_visible() {
-        let (output, out, _) = output(false);
-        let mut printer = RowPrinter::new(&output);
-        printer.rows(rows()).unwrap();
-        printer.flush().unwrap();
-        assert_eq!(out.text(), "a\\xff\nb\n");
     }
 
     #[test]
@@ -416,15 +347,5 @@ pub(crate) mod tests {
         let (output, out, _) = output(false);
         output.text("a\tb\n\x1b[2Jc").unwrap();
         assert_eq!(out.text(), "a\tb\n\\x1b[2Jc\n");
-    }
-
-    #[test]
-    fn rows_without_columns_are_not_understood() {
-        let (output, ..) = output(false);
-        let rows = Rows { columns: None, ..rows() };
-        assert_eq!(
-            RowPrinter::new(&output).rows(rows).unwrap_err().exit,
-            crate::exit::Exit::Protocol
-        );
     }
 }

@@ -11,11 +11,12 @@ use crate::args::{Role, arg_of};
 use crate::catalogue::is_verb_name;
 use crate::connection::{Connection, Event};
 use crate::exit::{Failure, Result};
+use crate::plain::Plain;
 use crate::progress::Meter;
-use crate::render::RowPrinter;
-use crate::request::Request;
+use crate::request::{Request, Step};
+use crate::rows::RowPrinter;
 use crate::session::{Interrupts, Session};
-use crate::{download, expand, upload};
+use crate::{download, expand, help, upload};
 
 /// Who split the line into words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +35,7 @@ pub async fn until_interrupted(session: &mut Session, interrupts: &Interrupts, w
     interrupts.clear();
     let result = interrupts.or_stop(run(session, words, from)).await;
     session.tally.hide(session);
+    let result = end_paging(session, result).await;
     if let Err(failure) = &result
         && let Some(stopped) = session.paused.take()
         && failure.exit == crate::exit::Exit::Interrupted
@@ -41,6 +43,19 @@ pub async fn until_interrupted(session: &mut Session, interrupts: &Interrupts, w
         session.output.note(&stopped);
     }
     result
+}
+
+/// Prints what was kept for the pager, or waits until the user has left it, after a Ctrl-C too: what is on the screen is for him to
+/// leave. Doing so early is no failure.
+///
+/// # Errors
+/// What the line said, or that nothing can be printed.
+pub(crate) async fn end_paging(session: &Session, result: Result<()>) -> Result<()> {
+    match (result, session.output.end_paging().await) {
+        (Err(failure), Ok(true)) if failure.told && failure.exit == crate::exit::Exit::Done => Ok(()),
+        (Ok(()), Err(failure)) => Err(failure),
+        (result, _) => result,
+    }
 }
 
 /// Runs a line.
@@ -52,21 +67,31 @@ pub async fn run(session: &mut Session, words: &[Word], from: From) -> Result<()
         return Ok(());
     };
     let connection = session.connect().await?;
-    let connection = if find(&connection.verbs, name).is_some() {
-        connection
-    } else {
-        with_verb(session, connection, name).await?
+    if from == From::Argv && help::show(session, &connection.verbs, words, &[]).await? {
+        return Ok(());
+    }
+    let has_verb = |connection: &Arc<Connection>| find(&connection.verbs, name).is_some();
+    let connection = match session.link.free().filter(has_verb) {
+        _ if has_verb(&connection) => connection,
+        Some(free) => free,
+        None => with_verb(session, connection, name).await?,
     };
     let verb = find(&connection.verbs, name).ok_or_else(|| unknown(&connection.verbs, name))?;
     let mut call = line::parse(verb, rest)?;
-    expand::remote(session, &connection, verb, &mut call).await?;
+    let is_transfer = verb.body == Body::In || (verb.body == Body::Out && arg_of(verb, Role::Target).is_some());
+    // What moves little does not queue behind what moves much.
+    let asked = match is_transfer {
+        true => connection.clone(),
+        false => session.link.aside(connection.clone()).await,
+    };
+    expand::remote(session, &asked, verb, &mut call).await?;
     if from == From::Line {
         expand::local(session, verb, &mut call).await?;
     }
     match verb.body {
         Body::In => upload::run(session, verb, &call).await,
         Body::Out if arg_of(verb, Role::Target).is_some() => download::run(session, verb, &call).await,
-        _ => show(session, &connection, verb, &call).await,
+        _ => show(session, &asked, verb, &call).await,
     }
 }
 
@@ -93,6 +118,8 @@ async fn with_verb(session: &mut Session, connection: Arc<Connection>, name: &Wo
     let answer = async { Request::complete(&connection, ask).await?.words().await };
     match answer.await {
         Err(failure) if failure.error.kind != ErrorKind::BadRequest => Err(failure),
+        // Not under the transfers that run.
+        _ if session.link.is_busy() => session.link.renew_second().await,
         _ => {
             session.close().await;
             session.connect().await
@@ -121,10 +148,14 @@ async fn show(session: &mut Session, connection: &Connection, verb: &VerbInfo, c
     let mut request = Request::start(connection, verb, call, &session.cwd, offer).await?;
     let mut printer = RowPrinter::new(&session.output);
     let mut meter = Meter::status(session);
+    let mut plain = Plain::default();
+    session.output.begin_paging();
     let mut contents = session.settings.digest.hasher();
     let done = loop {
-        let event = match request.next().await {
-            Ok(event) => event,
+        session.output.pager.room().await;
+        let event = match request.race(session.output.pager.left()).await {
+            Ok(Step::Event(event)) => event,
+            Ok(Step::Work(())) => return Err(Failure::output(&std::io::ErrorKind::BrokenPipe.into())),
             Err(failure) => {
                 printer.flush()?;
                 return Err(failure);
@@ -139,7 +170,11 @@ async fn show(session: &mut Session, connection: &Connection, verb: &VerbInfo, c
             Event::Progress(progress) => meter.tell(&progress),
             Event::Data(chunk) => {
                 contents.update(&chunk);
-                session.output.contents(&chunk)?;
+                if session.output.is_terminal && !session.output.json {
+                    session.output.contents(plain.take(&chunk).as_bytes())?;
+                } else {
+                    session.output.contents(&chunk)?;
+                }
                 request.taken(chunk.len()).await?;
             }
             Event::End(end) => ferry_core::context::check_end(&end, contents.len_bytes(), contents.finish())?,
@@ -149,6 +184,7 @@ async fn show(session: &mut Session, connection: &Connection, verb: &VerbInfo, c
     };
     drop(meter);
     printer.flush()?;
+    session.output.contents(plain.end().as_bytes())?;
     if let Some(text) = &done.text {
         session.output.text(text)?;
     }

@@ -70,6 +70,15 @@ impl SavedLogins {
         Ok(None)
     }
 
+    /// Where logins are saved for, as targets. Reads a file, so it blocks.
+    ///
+    /// # Errors
+    /// As [`SavedLogins::find`], but for lines, which are not looked at.
+    pub fn places(&self) -> Result<Vec<String>> {
+        let text = self.read()?;
+        Ok(lines(&text).filter_map(|mut words| words.next().map(str::to_owned)).collect())
+    }
+
     /// Writes a saved login down, in place of another one of this user at this server. Blocks.
     ///
     /// # Errors

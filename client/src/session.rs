@@ -9,9 +9,12 @@ use ferry_core::fingerprint::Fingerprint;
 use ferry_core::{Algorithm, RemotePath, rt};
 use futures_lite::{FutureExt as _, StreamExt as _};
 
+use crate::aliases::Aliases;
 use crate::connection::Connection;
 use crate::digests::Digests;
+use crate::editor::Keys;
 use crate::exit::{Failure, Result};
+use crate::jobs::Jobs;
 use crate::link::{CONNECTIONS_MAX, Link};
 use crate::login::Credentials;
 use crate::options::Target;
@@ -92,8 +95,8 @@ impl Settings {
 /// Everything that verbs typed by one user share.
 #[derive(Debug)]
 pub struct Session {
-    /// The connections, and how they are made again.
-    pub link: Link,
+    /// The connections, and how they are made again; shared with the jobs.
+    pub link: Arc<Link>,
     /// The remote working folder, absolute.
     pub cwd: RemotePath,
     /// The local working folder.
@@ -103,28 +106,72 @@ pub struct Session {
     /// How transfers are done.
     pub settings: Settings,
     /// How fast contents may move, all transfers together.
-    pub pace: Pace,
+    pub pace: Arc<Pace>,
     /// What the running command has moved.
-    pub tally: Tally,
+    pub tally: Arc<Tally>,
     /// Digests of local files.
     pub digests: Arc<Digests>,
     /// The transfers that are running, to tell how far they came when they are stopped.
     pub paused: Paused,
+    /// Short names for lines.
+    pub aliases: Aliases,
+    /// How many scripts run each other by `source` just now.
+    pub sourcing: u8,
+    /// How the user wants the shell.
+    pub taste: Taste,
+    /// What runs beside the prompt.
+    pub jobs: Arc<Jobs>,
+    /// Whether this is a job's own, in which nobody is asked anything.
+    is_job: bool,
+}
+
+/// How a user wants the shell.
+#[derive(Debug, Clone, Default)]
+pub struct Taste {
+    /// Which keys edit a line.
+    pub keys: Keys,
+    /// The command that long answers go through, when the user names one.
+    pub pager: Option<String>,
 }
 
 impl Session {
     /// A session that is not connected yet.
     pub fn new(target: Target, trust: Trust, credentials: Credentials, output: Output, settings: Settings) -> Self {
         Self {
-            link: Link::new(target, trust, credentials),
+            link: Arc::new(Link::new(target, trust, credentials)),
             cwd: RemotePath::from("/"),
             local: std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
             output,
-            pace: Pace::new(settings.limit_rate),
+            pace: Arc::new(Pace::new(settings.limit_rate)),
             settings,
-            tally: Tally::default(),
+            tally: Arc::default(),
             digests: Arc::default(),
             paused: Paused::default(),
+            aliases: Aliases::default(),
+            sourcing: 0,
+            taste: Taste::default(),
+            jobs: Arc::default(),
+            is_job: false,
+        }
+    }
+
+    /// A session for one job: with working folders of its own, as they are now, and the same connections, pace and digests.
+    pub(crate) fn for_job(&self, output: Output) -> Self {
+        Self {
+            link: self.link.clone(),
+            cwd: self.cwd.clone(),
+            local: self.local.clone(),
+            output,
+            settings: self.settings,
+            pace: self.pace.clone(),
+            tally: Arc::default(),
+            digests: self.digests.clone(),
+            paused: Paused::default(),
+            aliases: Aliases::default(),
+            sourcing: 0,
+            taste: self.taste.clone(),
+            jobs: self.jobs.clone(),
+            is_job: true,
         }
     }
 
@@ -133,7 +180,7 @@ impl Session {
     /// # Errors
     /// As [`Link::connect`].
     pub async fn connect(&self) -> Result<Arc<Connection>> {
-        let connection = self.link.connect().await?;
+        let connection = self.link.connect_asking(!self.is_job).await?;
         for note in self.link.take_notes() {
             self.output.note(&note);
         }
@@ -169,9 +216,12 @@ impl Session {
     }
 }
 
-/// The user's Ctrl-C.
+/// The user's Ctrl-C, and his Ctrl-Z where that is ours.
 #[derive(Debug, Clone)]
-pub struct Interrupts(Receiver<()>);
+pub struct Interrupts {
+    stops: Receiver<()>,
+    suspends: Option<Receiver<()>>,
+}
 
 impl Interrupts {
     /// Takes over SIGINT for the rest of the process.
@@ -179,26 +229,49 @@ impl Interrupts {
     /// # Errors
     /// When the operating system refuses.
     pub fn install() -> Result<Self> {
-        let signals = Signals::new([Signal::Int]);
-        let mut signals = signals.map_err(|error| Failure::local("signals", error))?;
-        let (sender, receiver) = async_channel::bounded(1);
-        drop(rt::spawn(async move {
-            while let Some(Ok(_)) = signals.next().await {
-                // One that waits is as good as two.
-                let _ = sender.try_send(());
-            }
-        }));
-        Ok(Self(receiver))
+        Ok(Self {
+            stops: listen(Signal::Int)?,
+            suspends: None,
+        })
+    }
+
+    /// The same, with SIGTSTP taken over too.
+    ///
+    /// # Errors
+    /// When the operating system refuses.
+    pub fn and_suspends(&self) -> Result<Self> {
+        Ok(Self {
+            stops: self.stops.clone(),
+            suspends: Some(listen(Signal::Tstp)?),
+        })
+    }
+
+    /// Whether Ctrl-Z is ours.
+    pub fn can_suspend(&self) -> bool {
+        self.suspends.is_some()
+    }
+
+    /// Waits for the next Ctrl-Z.
+    pub async fn suspended(&self) {
+        if let Some(suspends) = &self.suspends
+            && suspends.recv().await.is_ok()
+        {
+            return;
+        }
+        futures_lite::future::pending::<()>().await;
     }
 
     /// None that ever come.
     pub fn none() -> Self {
-        Self(async_channel::bounded(1).1)
+        Self {
+            stops: async_channel::bounded(1).1,
+            suspends: None,
+        }
     }
 
     /// Waits for the next one.
     pub async fn next(&self) {
-        if self.0.recv().await.is_err() {
+        if self.stops.recv().await.is_err() {
             futures_lite::future::pending::<()>().await;
         }
     }
@@ -217,8 +290,23 @@ impl Interrupts {
 
     /// Forgets one that came when nothing was running.
     pub fn clear(&self) {
-        while self.0.try_recv().is_ok() {}
+        while self.stops.try_recv().is_ok() {}
+        while self.suspends.as_ref().is_some_and(|suspends| suspends.try_recv().is_ok()) {}
     }
+}
+
+/// Takes over a signal for the rest of the process.
+fn listen(signal: Signal) -> Result<Receiver<()>> {
+    let signals = Signals::new([signal]);
+    let mut signals = signals.map_err(|error| Failure::local("signals", error))?;
+    let (sender, receiver) = async_channel::bounded(1);
+    drop(rt::spawn(async move {
+        while let Some(Ok(_)) = signals.next().await {
+            // One that waits is as good as two.
+            let _ = sender.try_send(());
+        }
+    }));
+    Ok(receiver)
 }
 
 #[cfg(test)]

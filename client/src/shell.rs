@@ -1,28 +1,25 @@
 //! The interactive shell: prompt, history, completion, and a plain reader where the terminal cannot do more.
 
-use std::borrow::Cow;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use etcetera::BaseStrategy as _;
 use ferry_core::rt;
-use futures_lite::FutureExt as _;
-use reedline::{
-    ColumnarMenu, DefaultHinter, Emacs, FileBackedHistory, KeyCode, KeyModifiers, MenuBuilder as _, Prompt, PromptEditMode,
-    PromptHistorySearch, PromptHistorySearchStatus, Reedline, ReedlineEvent, ReedlineMenu, Signal, default_emacs_keybindings,
-};
+use futures_lite::{FutureExt as _, future};
+use reedline::ExternalPrinter;
 
-use crate::complete::{Place, Words};
+use crate::ask;
+use crate::editor::{self, Editor, Keys, Line, Place};
 use crate::exit::{Exit, Failure, Result};
+use crate::jobs::{self, Jobs};
+use crate::link::Link;
 use crate::script::{self, Lines};
 use crate::session::{Interrupts, Session};
 use crate::words::Next;
 
-/// How many lines are remembered.
-const HISTORY_LINES: usize = 10_000;
-/// How often the editor may fail in a row before the plain reader takes over.
-const EDITOR_FAILURES_MAX: u32 = 3;
-const MENU: &str = "words";
+/// How many texts of jobs may wait for the editor to show them.
+const PRINTED_MAX: usize = 64;
+/// How often it is looked whether a job has begun to move contents.
+const BESIDE_EVERY: Duration = Duration::from_millis(100);
 
 /// Runs the shell until the user leaves it.
 ///
@@ -30,45 +27,82 @@ const MENU: &str = "words";
 /// Only when the first login fails, or when nothing can be printed any more.
 pub async fn run(session: &mut Session, interrupts: &Interrupts) -> Result<()> {
     greet(session, interrupts).await?;
+    session.jobs.be_shell();
+    let interrupts = &interrupts.and_suspends()?;
+    // As much as an editor has to show at once; more of it waits.
+    let printer = ExternalPrinter::new(PRINTED_MAX);
+    let prints = printer.sender();
     let place = Arc::new(Mutex::new(Place::default()));
-    let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-    let mut input = if is_dumb || !session.output.is_terminal {
-        Input::plain()
-    } else {
-        Input::Editor(Box::new(editor(place.clone())))
-    };
+    lock(&place).see(session);
+    let mut input = Input::new(session, place.clone(), printer).await;
     loop {
-        *place.lock().unwrap_or_else(PoisonError::into_inner) = Place {
-            connection: session.link.connected(),
-            cwd: session.cwd.clone(),
-            local: session.local.clone(),
-        };
+        lock(&place).see(session);
         interrupts.clear();
+        match input {
+            Input::Editor(_) => session.jobs.screen().editor(prints.clone()),
+            Input::Plain(_) => session.jobs.screen().hold(),
+        }
         let line;
-        (input, line) = input.next(session, interrupts).await?;
+        let beside = beside(&session.jobs, &session.link, &place);
+        (input, line) = input.next(session, interrupts, &place).or(beside).await?;
+        session.jobs.screen().front(None);
         let line = match line {
             Line::Text(line) => line,
-            Line::Nothing => continue,
-            Line::End => return Ok(()),
+            Line::Nothing | Line::Broken => continue,
+            Line::End => match input.leaves(session, interrupts).await? {
+                None => return Ok(()),
+                Some(stays) => {
+                    input = stays;
+                    continue;
+                }
+            },
         };
-        match script::one(session, interrupts, line.trim()).await {
+        let result = script::one(session, interrupts, line.trim()).await;
+        lock(&place).ran(&line);
+        match result {
             Ok(Next::Go) => {}
-            Ok(Next::Leave) => return Ok(()),
+            Ok(Next::Leave) => match input.leaves(session, interrupts).await? {
+                None => return Ok(()),
+                Some(stays) => input = stays,
+            },
             Err(mut failure) => {
                 let is_closed = failure.exit == Exit::Done;
+                editor::add_near_name(session, line.trim(), &mut failure).await;
                 session.output.failure(&mut failure)?;
                 if is_closed {
                     return Err(failure);
                 }
+                input.forget_waiting(session);
             }
         }
     }
+}
+
+/// As long as the prompt is there, has a connection for the editor beside the transfers that run, so that its completion does not
+/// queue behind them. Never ends.
+async fn beside(jobs: &Jobs, link: &Link, place: &Mutex<Place>) -> Result<(Input, Line)> {
+    while jobs.running() > 0 {
+        if link.is_busy()
+            && let Some(first) = link.connected()
+        {
+            let connection = link.aside(first).await;
+            lock(place).connection = Some(connection);
+        }
+        rt::sleep(BESIDE_EVERY).await;
+    }
+    // The one that is closed now is nobody's any more.
+    lock(place).connection = link.connected();
+    link.close_second().await;
+    future::pending().await
 }
 
 async fn greet(session: &mut Session, interrupts: &Interrupts) -> Result<()> {
     let connection = interrupts.or_stop(session.connect()).await?;
     if let Some(notice) = &connection.notice {
         session.output.note(&ferry_core::text::escape(notice.as_bytes()));
+    }
+    for note in session.aliases.hiding(&connection.verbs) {
+        session.output.note(&note);
     }
     let count = connection.verbs.len();
     session
@@ -77,34 +111,34 @@ async fn greet(session: &mut Session, interrupts: &Interrupts) -> Result<()> {
     Ok(())
 }
 
-enum Line {
-    Text(String),
-    /// Nothing to run: the line was given up.
-    Nothing,
-    End,
-}
-
 /// Where lines come from.
 enum Input {
     Editor(Box<Editor>),
     Plain(Lines),
 }
 
-struct Editor {
-    reedline: Reedline,
-    failures: u32,
-}
-
 impl Input {
+    /// The editor, where the terminal can do what it needs.
+    async fn new(session: &Session, place: Arc<Mutex<Place>>, printer: ExternalPrinter<String>) -> Self {
+        let keys = Keys::from_env().unwrap_or_else(|error| {
+            session.output.note(&format!("ferry: {error}"));
+            None
+        });
+        let keys = keys.unwrap_or(session.taste.keys);
+        if session.output.is_terminal && Editor::is_possible().await {
+            return Self::Editor(Box::new(Editor::new(place, keys, printer)));
+        }
+        Self::plain()
+    }
+
     fn plain() -> Self {
         Self::Plain(Lines::new(Box::new(std::io::BufReader::new(std::io::stdin()))))
     }
 
-    async fn next(self, session: &Session, interrupts: &Interrupts) -> Result<(Self, Line)> {
-        let prompt = format!("{}:{}> ", session.name(), session.cwd);
+    async fn next(self, session: &Session, interrupts: &Interrupts, place: &Mutex<Place>) -> Result<(Self, Line)> {
         match self {
             Self::Plain(lines) => {
-                session.output.prompt(&prompt);
+                session.output.prompt(&lock(place).prompt());
                 let given_up = async {
                     interrupts.next().await;
                     session.output.note("");
@@ -118,81 +152,75 @@ impl Input {
                 Ok((Self::Plain(lines), line))
             }
             Self::Editor(mut editor) => {
-                // The editor blocks, and so does its completion: it runs where that is fine.
-                let (editor, signal) = rt::unblock(move || {
-                    let signal = editor.reedline.read_line(&Text(prompt));
-                    (editor, signal)
+                if let Some(line) = editor.next_waiting() {
+                    let shown = ferry_core::text::escape(line.as_bytes());
+                    session.output.note(&format!("{}{shown}", lock(place).prompt()));
+                    return Ok((Self::Editor(editor), Line::Text(line)));
+                }
+                // The editor blocks: it runs where that is fine.
+                let (editor, line) = rt::unblock(move || {
+                    let line = editor.read();
+                    (editor, line)
                 })
                 .await;
-                Ok(Self::after(editor, signal))
+                match line {
+                    Line::Broken => Ok((Self::plain(), line)),
+                    line => Ok((Self::Editor(editor), line)),
+                }
             }
         }
     }
 
-    fn after(mut editor: Box<Editor>, signal: std::io::Result<Signal>) -> (Self, Line) {
-        let line = match signal {
-            Ok(Signal::Success(line)) => Line::Text(line),
-            Ok(Signal::CtrlD) => Line::End,
-            Ok(_) => Line::Nothing,
-            Err(_) if editor.failures + 1 < EDITOR_FAILURES_MAX => {
-                editor.failures += 1;
-                return (Self::Editor(editor), Line::Nothing);
+    /// Whether the user leaves, who is asked when jobs run: they are stopped then. Gives the input back when he stays.
+    async fn leaves(self, session: &Session, interrupts: &Interrupts) -> Result<Option<Self>> {
+        let Some(question) = jobs::may_leave(session) else {
+            return Ok(None);
+        };
+        interrupts.clear();
+        session.jobs.screen().hold();
+        let (input, is_yes) = match self {
+            Self::Editor(editor) => {
+                let no = async {
+                    interrupts.next().await;
+                    Ok(false)
+                };
+                let is_yes = ask::yes(&question).or(no).await?;
+                (Self::Editor(editor), is_yes)
             }
-            Err(_) => return (Self::plain(), Line::Nothing),
+            Self::Plain(lines) => {
+                session.output.prompt(&question);
+                // An end of the input was one of its own: who ends it twice leaves.
+                let lines = match lines.is_over() {
+                    true => Lines::new(Box::new(std::io::BufReader::new(std::io::stdin()))),
+                    false => lines,
+                };
+                let no = async {
+                    interrupts.next().await;
+                    Ok(Some(String::new()))
+                };
+                let answer = lines.next().or(no).await?;
+                (Self::Plain(lines), answer.is_none_or(|answer| ask::is_yes(&answer)))
+            }
         };
-        editor.failures = 0;
-        (Self::Editor(editor), line)
+        session.jobs.screen().front(None);
+        if !is_yes {
+            return Ok(Some(input));
+        }
+        session.jobs.stop_all().await;
+        Ok(None)
+    }
+
+    /// Gives up the lines that came together with one that failed.
+    fn forget_waiting(&mut self, session: &Session) {
+        if let Self::Editor(editor) = self {
+            match editor.forget_waiting() {
+                0 => {}
+                count => session.output.note(&format!("the lines behind it were not run: {count}")),
+            }
+        }
     }
 }
 
-fn editor(place: Arc<Mutex<Place>>) -> Editor {
-    let mut keys = default_emacs_keybindings();
-    let complete = vec![ReedlineEvent::Menu(MENU.to_owned()), ReedlineEvent::MenuNext];
-    keys.add_binding(KeyModifiers::NONE, KeyCode::Tab, ReedlineEvent::UntilFound(complete));
-    keys.add_binding(KeyModifiers::SHIFT, KeyCode::BackTab, ReedlineEvent::MenuPrevious);
-    let menu = ColumnarMenu::default().with_name(MENU);
-    let mut reedline = Reedline::create()
-        .with_completer(Box::new(Words::new(place)))
-        .with_menu(ReedlineMenu::EngineCompleter(Box::new(menu)))
-        .with_quick_completions(true)
-        .with_partial_completions(true)
-        .with_hinter(Box::new(DefaultHinter::default()))
-        .with_edit_mode(Box::new(Emacs::new(keys)));
-    // Without a file the history lasts as long as the shell.
-    if let Some(history) = history_file().and_then(|file| FileBackedHistory::with_file(HISTORY_LINES, file).ok()) {
-        reedline = reedline.with_history(Box::new(history));
-    }
-    Editor { reedline, failures: 0 }
-}
-
-fn history_file() -> Option<PathBuf> {
-    let folders = etcetera::choose_base_strategy().ok()?;
-    let state = folders.state_dir().unwrap_or_else(|| folders.data_dir());
-    let folder = state.join("ferry");
-    std::fs::create_dir_all(&folder).ok()?;
-    Some(folder.join("history"))
-}
-
-struct Text(String);
-
-impl Prompt for Text {
-    fn render_prompt_left(&self) -> Cow<'_, str> {
-        Cow::Borrowed(&self.0)
-    }
-    fn render_prompt_right(&self) -> Cow<'_, str> {
-        Cow::Borrowed("")
-    }
-    fn render_prompt_indicator(&self, _mode: PromptEditMode) -> Cow<'_, str> {
-        Cow::Borrowed("")
-    }
-    fn render_prompt_multiline_indicator(&self) -> Cow<'_, str> {
-        Cow::Borrowed("> ")
-    }
-    fn render_prompt_history_search_indicator(&self, search: PromptHistorySearch) -> Cow<'_, str> {
-        let failing = match search.status {
-            PromptHistorySearchStatus::Passing => "",
-            PromptHistorySearchStatus::Failing => "failing ",
-        };
-        Cow::Owned(format!("({failing}search: {}) ", search.term))
-    }
+fn lock(place: &Mutex<Place>) -> MutexGuard<'_, Place> {
+    place.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -6,7 +6,9 @@ use ferry_core::reply::{ColumnKind, Layout, Value};
 use ferry_core::text::escape;
 use ferry_core::wire::message::ColumnInfo;
 
-use crate::time::timestamp;
+use crate::bar;
+use crate::look::{Look, Paint};
+use crate::time::{short, timestamp};
 
 /// What stands between two columns.
 const GAP: &str = "  ";
@@ -15,11 +17,17 @@ const GAP: &str = "  ";
 const CELL_MAX_WIDTH: usize = 255;
 
 /// A value as people read it, harmless on a terminal.
-pub fn cell(kind: ColumnKind, value: &Value) -> String {
+fn shown(kind: ColumnKind, value: &Value, look: &Look) -> String {
     match (kind, value) {
         (_, Value::Nil) => "-".to_owned(),
         (ColumnKind::HumanSize, value) if value.as_u64().is_some() => ByteSize(value.as_u64().unwrap_or_default()).to_string(),
-        (ColumnKind::Time, value) if value.as_i64().is_some() => timestamp(value.as_i64().unwrap_or_default()),
+        (ColumnKind::Time, value) if value.as_i64().is_some() => {
+            let nanos = value.as_i64().unwrap_or_default();
+            match look.width {
+                Some(_) => short(nanos, look.now, &chrono::Local),
+                None => timestamp(nanos),
+            }
+        }
         (_, Value::Bool(yes)) => if *yes { "yes" } else { "no" }.to_owned(),
         (_, Value::Int(n)) => n.to_string(),
         (_, Value::Uint(n)) => n.to_string(),
@@ -32,6 +40,25 @@ fn is_number(kind: ColumnKind) -> bool {
     matches!(kind, ColumnKind::Size | ColumnKind::HumanSize | ColumnKind::Count)
 }
 
+/// One value, ready to be laid out.
+#[derive(Debug, Default)]
+struct Cell {
+    text: String,
+    /// How many characters of the terminal it takes.
+    width: usize,
+    is_right: bool,
+    paint: Option<Paint>,
+    /// The bar beside it. An empty one keeps its place where there is nothing to compare.
+    bar: Option<Bar>,
+}
+
+/// A bar, and in percent what it shows.
+#[derive(Debug, Default)]
+struct Bar {
+    text: String,
+    percent: String,
+}
+
 /// Lays rows out; widths only ever grow, so that later rows of one listing keep the columns of earlier ones.
 #[derive(Debug, Default)]
 pub struct Table {
@@ -40,6 +67,8 @@ pub struct Table {
     widths: Vec<usize>,
     rows: Vec<Vec<Value>>,
     has_printed: bool,
+    /// The largest number of each column so far.
+    largest: Vec<u64>,
 }
 
 impl Table {
@@ -47,6 +76,7 @@ impl Table {
     pub fn new(columns: Vec<ColumnInfo>, layout: Layout) -> Self {
         Self {
             widths: vec![0; columns.len()],
+            largest: vec![0; columns.len()],
             columns,
             layout,
             ..Self::default()
@@ -58,8 +88,16 @@ impl Table {
         &self.columns
     }
 
+    /// Whether each row is a line by itself there, so that nothing is gained by gathering them.
+    pub fn needs_no_gathering(&self, look: &Look) -> bool {
+        self.layout == Layout::List && look.width.is_none()
+    }
+
     /// Adds a row. One that does not fit the columns is a mistake of the server: what is missing is shown as absent.
     pub fn push(&mut self, row: Vec<Value>) {
+        for (largest, value) in self.largest.iter_mut().zip(&row) {
+            *largest = (*largest).max(value.as_u64().unwrap_or_default());
+        }
         self.rows.push(row);
     }
 
@@ -73,41 +111,100 @@ impl Table {
         self.rows.is_empty()
     }
 
-    /// The waiting rows as lines, each with its line break. `width` is the terminal's, when there is one.
-    pub fn take_text(&mut self, width: Option<usize>) -> String {
+    /// The waiting rows as lines, each with its line break.
+    pub fn take_text(&mut self, look: &Look) -> String {
         let rows = std::mem::take(&mut self.rows);
         let visible: Vec<usize> = (0..self.columns.len()).filter(|at| !self.columns[*at].hidden).collect();
-        let cells = |row: &Vec<Value>| -> Vec<String> {
-            let one = |at: &usize| cell(self.columns[*at].kind, row.get(*at).unwrap_or(&Value::Nil));
-            visible.iter().map(one).collect()
-        };
-        let rows: Vec<Vec<String>> = rows.iter().map(cells).collect();
+        let cells: Vec<Vec<Cell>> = rows.iter().map(|row| self.cells(&visible, row, look)).collect();
+        drop(rows);
         let text = match self.layout {
-            Layout::Table => self.table(&visible, &rows),
-            Layout::List => list(&rows, width),
-            Layout::Record => self.record(&visible, &rows),
+            Layout::Table => self.table(&visible, &cells, look),
+            Layout::List => list(&cells, look),
+            Layout::Record => self.record(&visible, &cells, look),
         };
-        self.has_printed |= !rows.is_empty();
+        self.has_printed |= !cells.is_empty();
         text
     }
 
-    fn table(&mut self, visible: &[usize], rows: &[Vec<String>]) -> String {
+    fn cells(&self, visible: &[usize], row: &[Value], look: &Look) -> Vec<Cell> {
+        let paint = self.paint(row);
+        let length = bar::length(look);
+        let one = |at: &usize| {
+            let column = &self.columns[*at];
+            let value = row.get(*at).unwrap_or(&Value::Nil);
+            let mut text = shown(column.kind, value, look);
+            let is_path = column.kind == ColumnKind::Path;
+            if is_path && look.width.is_some() && !text.ends_with('/') {
+                text.push_str(paint.map_or("", mark));
+            }
+            Cell {
+                width: measure_text_width(&text),
+                text,
+                is_right: is_number(column.kind),
+                paint: paint.filter(|_| is_path),
+                bar: length
+                    .filter(|_| column.share.is_some())
+                    .map(|length| self.bar(*at, row, length, look)),
+            }
+        };
+        visible.iter().map(one).collect()
+    }
+
+    /// What the row's name stands for, where the columns tell it.
+    fn paint(&self, row: &[Value]) -> Option<Paint> {
+        let value = |kind| {
+            let at = self.columns.iter().position(|column| column.kind == kind)?;
+            row.get(at)
+        };
+        match value(ColumnKind::Entry)?.as_bytes()? {
+            b"dir" => Some(Paint::Folder),
+            b"link" => Some(Paint::Link),
+            _ => matches!(value(ColumnKind::Executable), Some(Value::Bool(true))).then_some(Paint::Executable),
+        }
+    }
+
+    /// The bar of a column that tells what it is a part of; an empty one where there is no such number.
+    fn bar(&self, at: usize, row: &[Value], length: usize, look: &Look) -> Bar {
+        let number = |at: usize| row.get(at).and_then(Value::as_u64);
+        let share = self.columns[at].share.as_deref();
+        let whole = match self.columns.iter().position(|column| Some(column.name.as_str()) == share) {
+            Some(of) if of == at => Some(self.largest[at]),
+            Some(of) => number(of),
+            None => None,
+        };
+        match number(at).zip(whole) {
+            Some((part, whole)) => Bar {
+                text: bar::bar(look, part, whole, length),
+                percent: bar::percent(part, whole).unwrap_or_default(),
+            },
+            None => Bar {
+                text: " ".repeat(length),
+                percent: String::new(),
+            },
+        }
+    }
+
+    fn table(&mut self, visible: &[usize], rows: &[Vec<Cell>], look: &Look) -> String {
         for row in rows {
-            for (at, text) in visible.iter().zip(row) {
-                self.widths[*at] = self.widths[*at].max(measure_text_width(text).min(CELL_MAX_WIDTH));
+            for (at, cell) in visible.iter().zip(row) {
+                self.widths[*at] = self.widths[*at].max(cell.width.min(CELL_MAX_WIDTH));
             }
         }
         let mut out = String::new();
         for row in rows {
-            for (place, (at, text)) in visible.iter().zip(row).enumerate() {
+            for (place, (at, cell)) in visible.iter().zip(row).enumerate() {
                 let is_last = place + 1 == row.len();
-                let fill = self.widths[*at].saturating_sub(measure_text_width(text));
-                if is_number(self.columns[*at].kind) {
-                    out.extend(std::iter::repeat_n(' ', fill));
-                    out.push_str(text);
-                } else {
-                    out.push_str(text);
-                    out.extend(std::iter::repeat_n(' ', if is_last { 0 } else { fill }));
+                let fill = self.widths[*at].saturating_sub(cell.width);
+                if cell.is_right {
+                    blanks(&mut out, fill);
+                }
+                out.push_str(&look.paint(cell.paint, &cell.text));
+                if let Some(bar) = &cell.bar {
+                    out.push_str(GAP);
+                    out.push_str(&bar.text);
+                }
+                if !cell.is_right && !is_last {
+                    blanks(&mut out, fill);
                 }
                 out.push_str(if is_last { "\n" } else { GAP });
             }
@@ -115,7 +212,7 @@ impl Table {
         out
     }
 
-    fn record(&self, visible: &[usize], rows: &[Vec<String>]) -> String {
+    fn record(&self, visible: &[usize], rows: &[Vec<Cell>], look: &Look) -> String {
         let name = |at: usize| escape(self.columns[at].name.as_bytes());
         let widths = visible.iter().map(|at| measure_text_width(&name(*at)).min(CELL_MAX_WIDTH));
         let width = widths.max().unwrap_or(0);
@@ -124,12 +221,16 @@ impl Table {
             if number > 0 || self.has_printed {
                 out.push('\n');
             }
-            for (at, text) in visible.iter().zip(row) {
+            for (at, cell) in visible.iter().zip(row) {
                 let name = name(*at);
                 out.push_str(&name);
-                out.extend(std::iter::repeat_n(' ', width.saturating_sub(measure_text_width(&name))));
+                blanks(&mut out, width.saturating_sub(measure_text_width(&name)));
                 out.push_str(GAP);
-                out.push_str(text);
+                out.push_str(&look.paint(cell.paint, &cell.text));
+                if let Some(bar) = cell.bar.as_ref().filter(|bar| !bar.percent.is_empty()) {
+                    out.push_str(GAP);
+                    out.push_str(&format!("{}{GAP}{}", bar.text, bar.percent));
+                }
                 out.push('\n');
             }
         }
@@ -137,21 +238,38 @@ impl Table {
     }
 }
 
+/// What stands behind a name, for those who see no colours.
+fn mark(paint: Paint) -> &'static str {
+    match paint {
+        Paint::Folder => "/",
+        Paint::Link => "@",
+        Paint::Executable => "*",
+        Paint::Bar => "",
+    }
+}
+
+fn blanks(out: &mut String, count: usize) {
+    out.extend(std::iter::repeat_n(' ', count));
+}
+
 /// One value a line, or on a terminal as many side by side as fit, read downward as `ls` does it.
-fn list(rows: &[Vec<String>], width: Option<usize>) -> String {
-    let words: Vec<String> = rows.iter().map(|row| row.join(GAP)).collect();
-    let lengths: Vec<usize> = words.iter().map(|word| measure_text_width(word)).collect();
-    let lines = width.map_or(words.len(), |width| lines_needed(&lengths, width));
+fn list(rows: &[Vec<Cell>], look: &Look) -> String {
+    let length = |row: &Vec<Cell>| row.iter().map(|cell| cell.width).sum::<usize>() + GAP.len() * row.len().saturating_sub(1);
+    let lengths: Vec<usize> = rows.iter().map(length).collect();
+    let lines = look.width.map_or(rows.len(), |width| lines_needed(&lengths, width));
     let mut out = String::new();
     for line in 0..lines {
         let mut at = line;
-        while at < words.len() {
-            out.push_str(&words[at]);
+        while at < rows.len() {
+            for (place, cell) in rows[at].iter().enumerate() {
+                out.push_str(if place == 0 { "" } else { GAP });
+                out.push_str(&look.paint(cell.paint, &cell.text));
+            }
             let next = at + lines;
-            if next < words.len() {
+            if next < rows.len() {
                 let column = &lengths[at - line..(at - line + lines).min(lengths.len())];
                 let column = column.iter().copied().max().unwrap_or(0);
-                out.extend(std::iter::repeat_n(' ', column - lengths[at] + GAP.len()));
+                blanks(&mut out, column - lengths[at] + GAP.len());
             }
             at = next;
         }
@@ -173,81 +291,4 @@ fn lines_needed(lengths: &[usize], width: usize) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn column(name: &str, kind: ColumnKind, hidden: bool) -> ColumnInfo {
-        ColumnInfo {
-            name: name.into(),
-            kind,
-            hidden,
-        }
-    }
-
-    #[test]
-    fn numbers_stand_right_and_the_last_column_is_not_padded() {
-        let columns = vec![
-            column("size", ColumnKind::Size, false),
-            column("secret", ColumnKind::Text, true),
-            column("kind", ColumnKind::Text, false),
-            column("name", ColumnKind::Path, false),
-        ];
-        let mut table = Table::new(columns, Layout::Table);
-        table.push(vec![Value::Uint(5), "x".into(), "file".into(), "a".into()]);
-        table.push(vec![Value::Uint(1234), "x".into(), "d".into(), "a\x1b[2Jb".into()]);
-        assert_eq!(table.take_text(None), "   5  file  a\n1234  d     a\\x1b[2Jb\n");
-        table.push(vec![Value::Nil, "x".into(), "file".into(), "z".into()]);
-        assert_eq!(table.take_text(None), "   -  file  z\n");
-    }
-
-    #[test]
-    fn one_endless_cell_does_not_widen_all_others() {
-        let columns = || vec![column("a", ColumnKind::Text, false), column("b", ColumnKind::Size, false)];
-        for layout in [Layout::Table, Layout::List, Layout::Record] {
-            let mut table = Table::new(columns(), layout);
-            table.push(vec!["x".repeat(60_000).as_str().into(), Value::Uint(1)]);
-            for _ in 0..1000 {
-                table.push(vec!["y".into(), Value::Uint(2)]);
-            }
-            assert!(table.take_text(None).len() < 60_000 + 1000 * 300);
-        }
-    }
-
-    #[test]
-    fn a_row_shorter_than_its_columns_does_no_harm() {
-        let mut table = Table::new(
-            vec![column("a", ColumnKind::Text, false), column("b", ColumnKind::Size, false)],
-            Layout::Table,
-        );
-        table.push(vec!["x".into()]);
-        assert_eq!(table.take_text(None), "x  -\n");
-    }
-
-    #[test]
-    fn a_list_fills_the_terminal_and_is_one_a_line_elsewhere() {
-        let mut table = Table::new(vec![column("name", ColumnKind::Path, false)], Layout::List);
-        let fill = |table: &mut Table| {
-            for name in ["one", "two", "three", "four", "five"] {
-                table.push(vec![name.into()]);
-            }
-        };
-        fill(&mut table);
-        assert_eq!(table.take_text(None), "one\ntwo\nthree\nfour\nfive\n");
-        fill(&mut table);
-        assert_eq!(table.take_text(Some(18)), "one  three  five\ntwo  four\n");
-        fill(&mut table);
-        assert_eq!(table.take_text(Some(3)), "one\ntwo\nthree\nfour\nfive\n");
-    }
-
-    #[test]
-    fn records_name_their_values() {
-        let columns = vec![
-            column("limit", ColumnKind::HumanSize, false),
-            column("user", ColumnKind::Text, false),
-        ];
-        let mut table = Table::new(columns, Layout::Record);
-        table.push(vec![Value::Uint(1 << 20), "al".into()]);
-        table.push(vec![Value::Nil, "bo".into()]);
-        assert_eq!(table.take_text(None), "limit  1.0 MiB\nuser   al\n\nlimit  -\nuser   bo\n");
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
 //! What one command has moved so far: the bar for all of it, and its last line.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -12,6 +12,19 @@ use crate::exit::Result;
 use crate::progress;
 use crate::session::Session;
 
+/// How far a command's transfers are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes that are there by now.
+    pub bytes: u64,
+    /// All of them, when that is known.
+    pub total: Option<u64>,
+    /// Bytes a second since the command began.
+    pub rate: u64,
+    /// Seconds left at that rate, when that can be told.
+    pub left_seconds: Option<u64>,
+}
+
 /// Counts of one command's transfers.
 #[derive(Debug)]
 pub struct Tally {
@@ -19,6 +32,14 @@ pub struct Tally {
     bytes: AtomicU64,
     moved: AtomicU64,
     skipped: AtomicU64,
+    /// Bytes that are there by now, of files under way too.
+    came: AtomicU64,
+    /// Those of them that need not move.
+    still: AtomicU64,
+    /// All bytes, as far as that is known.
+    total: AtomicU64,
+    /// Whether there are several transfers.
+    are_several: AtomicBool,
     at: Mutex<(Instant, ProgressBar)>,
 }
 
@@ -29,6 +50,10 @@ impl Default for Tally {
             bytes: AtomicU64::new(0),
             moved: AtomicU64::new(0),
             skipped: AtomicU64::new(0),
+            came: AtomicU64::new(0),
+            still: AtomicU64::new(0),
+            total: AtomicU64::new(0),
+            are_several: AtomicBool::new(false),
             at: Mutex::new((Instant::now(), ProgressBar::hidden())),
         }
     }
@@ -52,7 +77,9 @@ impl Tally {
 
     /// Starts from nothing.
     pub fn start(&self) {
-        for count in [&self.files, &self.bytes, &self.moved, &self.skipped] {
+        let own = [&self.came, &self.still, &self.total];
+        self.are_several.store(false, Ordering::Relaxed);
+        for count in [&self.files, &self.bytes, &self.moved, &self.skipped].into_iter().chain(own) {
             count.store(0, Ordering::Relaxed);
         }
         *self.at() = (Instant::now(), ProgressBar::hidden());
@@ -60,6 +87,8 @@ impl Tally {
 
     /// Shows a bar for several transfers; of `total` bytes, when that is known.
     pub fn show(&self, session: &Session, total: Option<u64>) {
+        self.are_several.store(true, Ordering::Relaxed);
+        self.total.fetch_add(total.unwrap_or(0), Ordering::Relaxed);
         let (_, bar) = &mut *self.at();
         if !bar.is_hidden() {
             if let Some(total) = total {
@@ -72,6 +101,7 @@ impl Tally {
 
     /// Takes note of bytes that moved, or that need not move.
     pub fn came(&self, bytes: u64) {
+        self.came.fetch_add(bytes, Ordering::Relaxed);
         self.bar().inc(bytes);
     }
 
@@ -90,7 +120,41 @@ impl Tally {
         self.files.fetch_add(1, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.skipped.fetch_add(1, Ordering::Relaxed);
-        self.came(bytes);
+        self.still(bytes);
+    }
+
+    /// Takes note of bytes that need not move, or that an earlier try has moved: they say nothing about how fast it goes now.
+    pub fn still(&self, bytes: u64) {
+        if bytes > 0 {
+            self.still.fetch_add(bytes, Ordering::Relaxed);
+            self.came.fetch_add(bytes, Ordering::Relaxed);
+            let bar = self.bar();
+            bar.inc(bytes);
+            bar.reset_eta();
+        }
+    }
+
+    /// Takes note of how much a transfer is, which is all when it is the only one.
+    pub fn one(&self, bytes: Option<u64>) {
+        if !self.are_several.load(Ordering::Relaxed) {
+            self.total.store(bytes.unwrap_or(0), Ordering::Relaxed);
+        }
+    }
+
+    /// How far the transfers are; `None` when nothing has moved and nothing is known.
+    pub fn progress(&self) -> Option<Progress> {
+        let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let (bytes, still, total) = (get(&self.came), get(&self.still), get(&self.total));
+        let millis = u64::try_from(self.at().0.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
+        let rate = bytes.saturating_sub(still).saturating_mul(1000) / millis;
+        let total = Some(total).filter(|total| *total > 0);
+        let left = total.map(|total| total.saturating_sub(bytes));
+        (bytes > 0 || total.is_some()).then(|| Progress {
+            bytes,
+            total,
+            rate,
+            left_seconds: left.and_then(|left| left.checked_div(rate)),
+        })
     }
 
     /// Tells the end of several transfers.

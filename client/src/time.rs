@@ -1,4 +1,6 @@
-//! Points in time as text, in UTC (RFC 3339).
+//! Points in time as text: in UTC for programs (RFC 3339), in local time for people at a terminal.
+
+use chrono::{DateTime, TimeZone};
 
 const NANOS: i64 = 1_000_000_000;
 const DAY_SECONDS: i64 = 86_400;
@@ -21,18 +23,33 @@ fn civil(days: i64) -> (i64, i64, i64) {
     (year + era * 400 + i64::from(month <= 2), month, day)
 }
 
-/// Whole seconds, for people: `2026-11-20 18:46:27Z`.
+/// Half a year, in nanoseconds: what is older, or lies in the future by more than an hour, is shown with its year.
+const RECENT_NANOS: i64 = 182 * DAY_SECONDS * NANOS;
+const HOUR_NANOS: i64 = 3600 * NANOS;
+
+/// For people, as short as `ls` has it and always as wide: `Nov 21 00:15`, and `Nov 21  2025` when that is long ago or still to
+/// come. `now` is in nanoseconds too.
+pub fn short<Tz: TimeZone>(nanos: i64, now: i64, zone: &Tz) -> String
+where
+    Tz::Offset: std::fmt::Display,
+{
+    let time = DateTime::from_timestamp_nanos(nanos).with_timezone(zone);
+    let is_recent = nanos > now.saturating_sub(RECENT_NANOS) && nanos < now.saturating_add(HOUR_NANOS);
+    time.format(if is_recent { "%b %e %H:%M" } else { "%b %e  %Y" }).to_string()
+}
+
+/// Whole seconds: `2026-11-20T18:46:27Z`.
 pub fn timestamp(nanos: i64) -> String {
     let seconds = nanos.div_euclid(NANOS);
     let (year, month, day) = civil(seconds.div_euclid(DAY_SECONDS));
     let of_day = seconds.rem_euclid(DAY_SECONDS);
     let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
-    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}Z")
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
 /// For programs: `2026-11-20T18:46:27.5Z`, with as many digits behind the second as are not zero.
 pub fn rfc3339(nanos: i64) -> String {
-    let mut text = timestamp(nanos).replace(' ', "T");
+    let mut text = timestamp(nanos);
     let fraction = nanos.rem_euclid(NANOS);
     if fraction != 0 {
         let digits = format!("{fraction:09}");
@@ -60,6 +77,22 @@ mod tests {
         ] {
             assert_eq!(rfc3339(nanos), text);
         }
-        assert_eq!(timestamp(1_700_000_000 * NANOS), "2023-11-14 22:13:20Z");
+        assert_eq!(timestamp(1_700_000_000 * NANOS), "2023-11-14T22:13:20Z");
+    }
+
+    #[test]
+    fn people_see_the_time_of_recent_dates_and_the_year_of_others_in_their_zone() {
+        let zone = chrono::FixedOffset::east_opt(2 * 3600).unwrap();
+        let now = 1_795_219_200 * NANOS; // 2026-11-21 00:00:00Z
+        let short = |nanos| short(nanos, now, &zone);
+        assert_eq!(short(now - 3600 * NANOS), "Nov 21 01:00");
+        assert_eq!(short(now - 20 * DAY_SECONDS * NANOS), "Nov  1 02:00");
+        assert_eq!(short(now - RECENT_NANOS), "May 23  2026");
+        assert_eq!(short(now - RECENT_NANOS + NANOS), "May 23 02:00");
+        assert_eq!(short(now + 2 * HOUR_NANOS), "Nov 21  2026");
+        assert_eq!(short(0), "Jan  1  1970");
+        for extreme in [i64::MIN, i64::MAX] {
+            assert_eq!(short(extreme).len(), 12);
+        }
     }
 }

@@ -105,7 +105,8 @@ fn refused(host: &str, error: &std::io::Error) -> Failure {
         Some(TlsError::InvalidCertificate(CertificateError::BadSignature)) => {
             Failure::login(format!("{host} does not have the key that it shows: somebody is in between"))
         }
-        Some(other) => Failure::login(format!("{host} is not to be trusted: {other}")),
+        Some(other) => Failure::login(format!("{host} is not to be trusted: {other}"))
+            .hint("ask the server's admin; --pin trusts the one key that he tells you"),
     }
 }
 

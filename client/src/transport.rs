@@ -87,15 +87,24 @@ async fn connect(target: &Target, trust: &Trust) -> Result<(Transport, Option<Fi
 async fn open(target: &Target, tls: bool) -> Result<TcpStream> {
     let (host, port) = (target.host.as_str(), target.port);
     let shown = escape(host.as_bytes());
-    let failed = |error: std::io::Error| Failure::unreachable(format!("{shown}:{port}: {}", plain(&error)));
+    let failed = |error: std::io::Error| {
+        let failure = Failure::unreachable(format!("{shown}:{port}: {}", plain(&error)));
+        match error.kind() {
+            std::io::ErrorKind::ConnectionRefused => {
+                failure.hint("no server listens there: is it running, and is the port right?")
+            }
+            _ => failure,
+        }
+    };
     let found = (host, port).to_socket_addrs().await;
-    let found = found.map_err(|error| Failure::unreachable(format!("{shown}: {}", plain(&error))))?;
+    let unknown = |error| Failure::unreachable(format!("{shown}: {}", plain(&error)));
+    let found = found.map_err(|error| unknown(error).hint("is the host's name spelled right? profiles stand in config.toml"))?;
     let (near, far): (Vec<SocketAddr>, Vec<SocketAddr>) = found.partition(|address| address.ip().is_loopback());
     let addresses = match tls {
         true => [near, far].concat(),
         false if near.is_empty() && !far.is_empty() => {
             let text = format!("{shown} is not on this machine, and connections without encryption do not leave it");
-            return Err(Failure::login(text));
+            return Err(Failure::login(text).hint("leave out --no-tls"));
         }
         false => near,
     };

@@ -206,6 +206,11 @@ pub fn default_file() -> Option<PathBuf> {
     config_file(VARIABLE, "known_hosts")
 }
 
+/// The file of known keys that the variable names.
+pub(crate) fn file_of_environment() -> Option<PathBuf> {
+    std::env::var_os(VARIABLE).filter(|file| !file.is_empty()).map(PathBuf::from)
+}
+
 /// The file that the variable names, or else the one of that name in the user's config folder.
 pub(crate) fn config_file(variable: &str, name: &str) -> Option<PathBuf> {
     match std::env::var_os(variable).filter(|file| !file.is_empty()) {
@@ -245,7 +250,9 @@ fn keys_of(text: &str, place: &str) -> Result<Vec<Fingerprint>> {
     for mut words in lines(text) {
         if words.next() == Some(place) {
             let key = words.next().unwrap_or_default().parse();
-            keys.push(key.map_err(|error| Failure::login(format!("known key of {place}: {error}")))?);
+            let damaged = |error| Failure::login(format!("known key of {place}: {error}"));
+            let hint = "correct or remove that line in the file of known keys";
+            keys.push(key.map_err(|error| damaged(error).hint(hint))?);
         }
     }
     Ok(keys)

@@ -44,7 +44,8 @@ pub async fn run(session: &Session, verb: &VerbInfo, call: &Call) -> Result<()> 
     let sources = words_of(verb, call, Role::Source);
     let several = sources.len() > 1;
     if several && is_given(verb, call, Role::Rename) {
-        return Err(Error::bad_request(format!("{}: one name for {} sources", verb.name, sources.len())).into());
+        let error = Error::bad_request(format!("{}: one name for {} sources", verb.name, sources.len()));
+        return Err(error.hint("name one source, or leave the new name out").into());
     }
     if sources.is_empty() {
         return upload.send(Source::Stream, "-", call).await?.tell(session);

@@ -7,16 +7,28 @@ use std::path::PathBuf;
 use ferry_core::line::Word;
 use ferry_core::{Error, ErrorKind, VerbInfo, rt};
 
+use crate::aliases::Told;
 use crate::exit::{Failure, Result};
+use crate::help;
+use crate::jobs;
 use crate::local::{self, shown};
 use crate::session::Session;
 
 /// The client's own words, for completion and help.
-pub const OWN: [(&str, &str); 7] = [
+pub const OWN: [(&str, &str); 13] = [
+    jobs::OWN[0],
+    jobs::OWN[1],
+    jobs::OWN[2],
+    jobs::OWN[3],
     ("lcd", "changes the local working folder"),
     ("lls", "lists a local folder"),
     ("lpwd", "prints the local working folder"),
     ("!", "runs a command on this machine"),
+    (
+        "alias",
+        "shows, makes (NAME=LINE) or takes away (NAME=) short names for lines",
+    ),
+    ("source", "runs the lines of a local file"),
     ("help", "lists the verbs, or explains one"),
     ("exit", "ends the session"),
     ("quit", "ends the session"),
@@ -44,12 +56,16 @@ pub async fn run(session: &mut Session, words: &[Word]) -> Result<Option<Next>> 
         b"lcd" => change_folder(session, rest).await?,
         b"lls" => list(session, rest).await?,
         b"lpwd" => print(session, shown(&session.local))?,
+        b"alias" => alias(session, rest)?,
         b"help" => {
             let connection = session.connect().await?;
+            if help::show(session, &connection.verbs, words, &OWN).await? {
+                return Ok(Some(Next::Go));
+            }
             if connection.verbs.iter().any(|verb| verb.is_called("help")) {
                 return Ok(None);
             }
-            session.output.text(&help(&connection.verbs, rest)?)?;
+            session.output.text(&explain(&connection.verbs, rest)?)?;
         }
         _ => return Ok(None),
     }
@@ -58,6 +74,25 @@ pub async fn run(session: &mut Session, words: &[Word]) -> Result<Option<Next>> 
 
 fn print(session: &Session, text: String) -> Result<()> {
     session.output.text(&text)
+}
+
+/// Shows or makes short names for lines.
+fn alias(session: &mut Session, rest: &[Word]) -> Result<()> {
+    match session.aliases.told(rest)? {
+        Told::Shown(text) if text.is_empty() => Ok(()),
+        Told::Shown(text) => print(session, text),
+        Told::Defined(name) => {
+            if let Some(connection) = session.link.connected() {
+                let notes = session.aliases.hiding(&connection.verbs);
+                let about = format!("`{name}`");
+                notes
+                    .iter()
+                    .filter(|note| note.contains(&about))
+                    .for_each(|note| session.output.note(note));
+            }
+            Ok(())
+        }
+    }
 }
 
 fn folder(session: &Session, rest: &[Word], default: PathBuf) -> Result<PathBuf> {
@@ -110,7 +145,7 @@ pub async fn system(session: &Session, command: &str) -> Result<Next> {
 }
 
 /// Help from the catalogue, for servers that have no verb for it.
-fn help(verbs: &[VerbInfo], rest: &[Word]) -> Result<String> {
+fn explain(verbs: &[VerbInfo], rest: &[Word]) -> Result<String> {
     let Some(name) = rest.first() else {
         let width = verbs.iter().map(|verb| verb.name.len()).max().unwrap_or(0);
         let lines = verbs.iter().map(|verb| format!("{:width$}  {}\n", verb.name, verb.summary()));

@@ -186,7 +186,7 @@ impl ArgInfo {
     }
 
     /// What stands for its value: `PATH`, `N`, `SIZE`, or its own name.
-    fn value_name(&self) -> String {
+    pub fn value_name(&self) -> String {
         if self.is_option {
             return match self.kind {
                 ArgKind::Integer => "N".into(),
@@ -200,7 +200,8 @@ impl ArgInfo {
         if self.repeated { format!("{name}...") } else { name }
     }
 
-    fn usage(&self) -> String {
+    /// How it is written on a command line: `LOCAL...`, `-r`, `--as NAME`.
+    pub fn usage(&self) -> String {
         match (self.is_option, self.kind, self.short) {
             (false, ..) => self.value_name(),
             (true, ArgKind::Flag, Some(short)) => format!("-{short}"),
@@ -209,7 +210,8 @@ impl ArgInfo {
         }
     }
 
-    fn label(&self) -> String {
+    /// How help names it: `PATH...`, `-l, --long`, `    --as NAME`.
+    pub fn label(&self) -> String {
         if !self.is_option {
             return self.value_name();
         }

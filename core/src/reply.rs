@@ -80,6 +80,10 @@ pub enum ColumnKind {
     Time,
     /// Yes or no.
     Flag,
+    /// What the row's name stands for: `file`, `dir`, `link` or `other`.
+    Entry,
+    /// Yes or no: whether the row's name is a file that can be executed.
+    Executable,
     /// Any text. Also what a client makes of a kind it does not know.
     #[serde(other)]
     Text,
@@ -94,6 +98,8 @@ pub struct Column {
     pub kind: ColumnKind,
     /// Whether it is only for programs.
     pub hidden: bool,
+    /// The column that its numbers are a part of, as [`Self::share_of`] says.
+    pub share: Option<&'static str>,
 }
 
 impl Column {
@@ -103,6 +109,7 @@ impl Column {
             name,
             kind,
             hidden: false,
+            share: None,
         }
     }
 
@@ -110,6 +117,14 @@ impl Column {
     #[must_use]
     pub const fn visible(mut self, visible: bool) -> Self {
         self.hidden = !visible;
+        self
+    }
+
+    /// The same column, whose numbers are a part of those in the column `whole` of the same row; with its own name, of the largest
+    /// one of all rows. A hint for people: a client may draw a bar beside the number.
+    #[must_use]
+    pub const fn share_of(mut self, whole: &'static str) -> Self {
+        self.share = Some(whole);
         self
     }
 }

@@ -114,7 +114,7 @@ proptest! {
         id in any::<u32>(), rows in vec(vec(value(), 0..5), 0..5), text in ".{0,99}", cwd in option::of(name()), file in option::of(file()),
         problems in any::<u64>(), named in any::<bool>(),
     ) {
-        let column = ColumnInfo { name: text.clone(), kind: ColumnKind::HumanSize, hidden: named };
+        let column = ColumnInfo { name: text.clone(), kind: ColumnKind::HumanSize, hidden: named, share: named.then(|| text.clone()) };
         there_and_back(Rows { id, columns: named.then(|| vec![column]), layout: Layout::Record, rows })?;
         there_and_back(Progress { id, done: problems, total: Some(problems), text: text.clone() })?;
         there_and_back(Done { id, text: named.then_some(text), cwd, file, problems })?;

@@ -13,6 +13,7 @@ mod listener;
 mod lobby;
 mod log;
 mod login;
+mod manual;
 mod meter;
 mod options;
 mod out;

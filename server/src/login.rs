@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ferry_core::dispatch::caught;
 use ferry_core::login::{Channel, Claim, Method, Opening};
+use ferry_core::store::Usage;
 use ferry_core::wire::frame::{Kind, Stage};
 use ferry_core::wire::guard::Map;
 use ferry_core::wire::io::{FrameReader, Incoming, Outbox};
 use ferry_core::wire::message::{self, Answer, Challenge, Fail, Hello, Login, Message, Revealed, Welcome};
-use ferry_core::{Error, ErrorKind, Result, rt};
+use ferry_core::{ByteSize, Error, ErrorKind, Result, rt};
 use futures_lite::AsyncRead;
 
 use crate::accounts::{Claimed, Live};
@@ -16,6 +18,9 @@ use crate::audit::{self, Who};
 use crate::limits::Limits;
 use crate::lobby::{Far, Pass};
 use crate::server::{AGENT, Seat, Server};
+
+/// How long a login waits for what is told of the home at most: it can do without.
+const HOME_WAIT: Duration = Duration::from_secs(1);
 
 /// Who came in.
 pub(crate) struct Entered {
@@ -155,6 +160,7 @@ async fn try_login<R: AsyncRead + Unpin>(
     }
     pass.admitted();
     let (token, notice) = match saved.transpose() {
+        Ok(None) => (None, state_of_home(server, &live).await),
         Ok(token) => (token, None),
         Err(Error { message, hint, .. }) => {
             let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
@@ -174,6 +180,42 @@ async fn try_login<R: AsyncRead + Unpin>(
         outbox.send(&part).await?;
     }
     Ok(Some((live, who, seat)))
+}
+
+/// What somebody finds in his home, as a line: what is used, and what is not finished. `None` when the store cannot tell in time: that is
+/// no reason to keep him out.
+async fn state_of_home(server: &Server, live: &Live) -> Option<String> {
+    let (user, quota) = live.now();
+    let look = async {
+        let home = server.store.home(&user.name, quota).await?;
+        Ok::<_, Error>((home.usage().await?, home.partials().await?.len()))
+    };
+    match rt::timeout(HOME_WAIT, caught(look)).await {
+        Ok(Ok((usage, partials))) => Some(line_of(usage, partials)),
+        Ok(Err(error)) => {
+            tracing::warn!(user = user.name, kind = %error.kind, "the home cannot be looked at: {error}");
+            None
+        }
+        Err(_) => None,
+    }
+}
+
+/// `412.0 MiB of 1.0 GiB used (40 %) · 2 unfinished uploads`
+fn line_of(usage: Usage, partials: usize) -> String {
+    let used = ByteSize(usage.used);
+    let space = match usage.limit {
+        None => format!("{used} used"),
+        Some(limit) => {
+            let percent = u128::from(usage.used) * 100 / u128::from(limit.max(1));
+            format!("{used} of {} used ({percent} %)", ByteSize(limit))
+        }
+    };
+    let uploads = match partials {
+        0 => "no unfinished uploads".to_owned(),
+        1 => "1 unfinished upload".to_owned(),
+        many => format!("{many} unfinished uploads"),
+    };
+    format!("{space} · {uploads}")
 }
 
 /// Makes a saved login for somebody who asked for one.
@@ -202,5 +244,25 @@ async fn read<M: Message, R: AsyncRead + Unpin>(reader: &mut FrameReader<R>, pat
             })
         }
         Some(_) => Err(Error::bad_request("unexpected frame before login")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_home_is_told_of_in_one_line() {
+        let usage = |used, limit| Usage {
+            used,
+            limit,
+            ..Usage::default()
+        };
+        assert_eq!(
+            line_of(usage(412 << 20, Some(1 << 30)), 2),
+            "412.0 MiB of 1.0 GiB used (40 %) · 2 unfinished uploads"
+        );
+        assert_eq!(line_of(usage(0, None), 0), "0 B used · no unfinished uploads");
+        assert_eq!(line_of(usage(1, Some(0)), 1), "1 B of 0 B used (100 %) · 1 unfinished upload");
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::builder::FalseyValueParser;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use ferry_core::fingerprint::Fingerprint;
 use ferry_core::{Error, ErrorKind, Registry, Result, rt};
 use rustix::fs::Mode;
@@ -16,7 +16,7 @@ use crate::config::{self, LogFormat};
 use crate::reload::Origin;
 use crate::server::{Manner, Server};
 use crate::tls::{Files, Tls};
-use crate::{Durability, Parts, confine, listener, log, out, trial, users, watch};
+use crate::{Durability, Parts, confine, listener, log, manual, out, trial, users, watch};
 
 /// The exit code for a wrong command line or config.
 const USAGE: u8 = 2;
@@ -101,6 +101,14 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Print what makes a shell complete the words of this program
+    Completions {
+        /// Which shell
+        #[arg(value_parser = ["bash", "zsh", "fish"])]
+        shell: String,
+    },
+    /// Print the manual page
+    Man,
 }
 
 /// What can be done with accounts.
@@ -236,6 +244,8 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>, parts: &Parts) -> u8
         }
         Command::Kick { name } => admin::ask(&data, Ask::Kick(name), false, parts).map(|_| 0),
         Command::Reload => admin::reload(&data, parts).map(|answer| users::print_reloaded(&answer.reloaded)),
+        Command::Completions { shell } => Ok(manual::completions(&mut Cli::command(), &shell)),
+        Command::Man => Ok(manual::page(Cli::command())),
         Command::Verbs { json } => Registry::linked().map(|registry| users::print_verbs(&registry, json)),
     };
     result.unwrap_or_else(|error| {

@@ -12,9 +12,11 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 pub mod audit;
+pub mod delay;
 pub mod ground;
 pub mod knock;
 pub mod load;
+pub mod looks;
 pub mod model;
 pub mod peer;
 pub mod pty;

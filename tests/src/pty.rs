@@ -148,6 +148,11 @@ impl Pty {
         }
     }
 
+    /// Its process; 0 when it has none any more.
+    pub fn pid(&self) -> u32 {
+        self.child.process_id().unwrap_or(0)
+    }
+
     /// Types something: `\r` is Enter, `\x03` Ctrl-C, `\x04` Ctrl-D, `\t` Tab.
     pub fn send(&self, keys: &str) {
         self.shared.type_in(keys.as_bytes());

@@ -71,7 +71,9 @@ impl Download<'_> {
         }
         let place = target.to_owned();
         match rt::unblock(move || local::look(&place)).await? {
-            Some((_, false)) => Err(Error::exists(format!("{}: already there", shown(target))).into()),
+            Some((_, false)) => Err(Error::exists(format!("{}: already here", shown(target)))
+                .hint("leave out the option that spares it, or give it another name")
+                .into()),
             _ => Ok(()),
         }
     }

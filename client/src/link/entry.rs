@@ -186,7 +186,7 @@ pub(crate) fn no_password(why: Option<&str>) -> Failure {
     let (text, hint) = match why {
         None => (
             "there is no password, and no terminal to ask for it on".to_owned(),
-            "set FERRY_PASSWORD or use --password-stdin",
+            "set FERRY_PASSWORD or use --password-stdin; or save the login once, at a terminal, with --save-login",
         ),
         Some(why) => (
             format!("{why}, and there is no terminal to ask for the password on"),

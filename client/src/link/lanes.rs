@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::connection::Connection;
 
 /// How long no further connection is tried after one was refused.
-const REFUSED_FOR: Duration = Duration::from_secs(30);
+pub(super) const REFUSED_FOR: Duration = Duration::from_secs(30);
 
 /// The place of one connection.
 #[derive(Debug, Default)]
@@ -117,6 +117,17 @@ impl Lanes {
     /// The first connection that holds.
     pub(super) fn first_open(&self) -> Option<Arc<Connection>> {
         self.lanes.iter().find_map(Lane::open).cloned()
+    }
+
+    /// A connection that holds and has no transfer.
+    pub(super) fn idle(&self) -> Option<Arc<Connection>> {
+        let idle = self.lanes.iter().filter(|lane| lane.busy == 0);
+        idle.filter_map(Lane::open).next().cloned()
+    }
+
+    /// How many connections hold.
+    pub(super) fn count_open(&self) -> usize {
+        self.lanes.iter().filter_map(Lane::open).count()
     }
 
     /// The first connection there is, though it may be lost.

@@ -241,7 +241,8 @@ pub(super) fn sent(name: &str, (size, digest): (u64, Digest), path: Option<Remot
                 .digest
                 .is_some_and(|theirs| theirs.algorithm() == digest.algorithm() && theirs != digest)
     }) {
-        return Err(Error::new(ErrorKind::DigestMismatch, format!("{name}: the server stored other bytes")).into());
+        let error = Error::new(ErrorKind::DigestMismatch, format!("{name}: the server stored other bytes"));
+        return Err(error.hint("send it again").into());
     }
     let outcome = Outcome {
         path: stored.map(|file| file.path.clone()).or(path),

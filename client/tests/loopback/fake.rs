@@ -393,8 +393,9 @@ impl Stage {
         let mut session = Session::new(target, Trust::plain(), who, output, Settings::default());
         session.local = folder.to_owned();
         // A machine that is busy with other things is no slow server.
-        session.link.deadlines.further = LEAVES_WITHIN;
-        session.link.patience = Patience {
+        let link = Arc::get_mut(&mut session.link).unwrap();
+        link.deadlines.further = LEAVES_WITHIN;
+        link.patience = Patience {
             first: Duration::from_millis(2),
             most: Duration::from_millis(8),
             total: Duration::from_millis(100),
@@ -408,7 +409,7 @@ impl Stage {
     }
 
     pub(crate) fn deadlines(mut self, deadlines: Deadlines) -> Self {
-        self.session.link.deadlines = deadlines;
+        Arc::get_mut(&mut self.session.link).unwrap().deadlines = deadlines;
         self
     }
 

@@ -77,6 +77,7 @@ fn nothing_that_a_server_says_moves_a_cursor() {
                     name: name.into(),
                     kind: ColumnKind::Text,
                     hidden: false,
+                    share: None,
                 }));
                 let mut rows: Vec<Vec<Value>> = NASTY.iter().map(|name| vec![(*name).into(), (*name).into()]).collect();
                 rows.push(vec![Value::from(&b"\xff\xfe\x9b"[..])]);
@@ -136,6 +137,7 @@ fn a_few_bytes_do_not_become_gigabytes_of_text() {
                 name: "x".repeat(20),
                 kind: ColumnKind::Size,
                 hidden: false,
+                share: None,
             };
             peer.say(&Rows {
                 id,

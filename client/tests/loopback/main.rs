@@ -2,6 +2,7 @@
 //! broken or gone. The verbs have made-up names, because the client knows none.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod beside;
 mod connection;
 mod download;
 mod fake;

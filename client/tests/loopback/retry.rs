@@ -1,6 +1,7 @@
 //! Connections that are lost under a transfer, and what is done again on the next one.
 
 use std::fs;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ferry_core::ErrorKind;
@@ -191,7 +192,7 @@ fn a_server_that_stays_away_is_given_up() {
     let folder = folder_with("f", CONTENTS);
     let mut stage = Stage::with(folder.path(), "secret", hangs_up);
     // Long against the pauses, so that there are several also on a busy machine.
-    stage.session.link.patience.total = Duration::from_secs(2);
+    Arc::get_mut(&mut stage.session.link).unwrap().patience.total = Duration::from_secs(2);
     assert_eq!(stage.run("push f").unwrap_err().exit.code(), 8);
     assert!(stage.end().matches("\"event\":\"retry\"").count() > 2);
 }

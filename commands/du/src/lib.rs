@@ -21,7 +21,8 @@ ferry_core::args! {
 
 const fn columns(kind: ColumnKind) -> [Column; 3] {
     let files = Column::new("files", ColumnKind::Count).visible(false);
-    [Column::new("bytes", kind), Column::new("path", ColumnKind::Path), files]
+    let bytes = Column::new("bytes", kind).share_of("bytes");
+    [bytes, Column::new("path", ColumnKind::Path), files]
 }
 const EXACT: &[Column] = &columns(ColumnKind::Size);
 const HUMAN: &[Column] = &columns(ColumnKind::HumanSize);

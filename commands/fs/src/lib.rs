@@ -49,7 +49,7 @@ mod tests {
                 "cat PATH...",
                 "cd [PATH]",
                 "cp FROM... TO [--no-clobber]",
-                "ls [PATH...] [-l] [-a] [-R] [-S] [-t]",
+                "ls [PATH...] [-l] [-a] [-R] [-S] [-t] [-h]",
                 "md5 PATH...",
                 "mv FROM... TO [--no-clobber]",
                 "pwd",

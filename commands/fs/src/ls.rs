@@ -28,6 +28,9 @@ ferry_core::args! {
         /// Sorts by time, newest first.
         #[arg(short('t'))]
         by_time: bool,
+        /// Shows sizes with units (for -l).
+        #[arg(short('h'))]
+        human_readable: bool,
     }
 }
 
@@ -36,35 +39,41 @@ const SORTED_MAX: (usize, usize) = (10_000, 512 << 10);
 
 /// The keys are the same in every form; people see those that they asked for, with `path` for `name` where one name could
 /// stand for several places.
-const fn columns(long: bool, full: bool) -> [Column; 5] {
+const fn columns(long: bool, full: bool, size: ColumnKind) -> [Column; 6] {
     [
-        Column::new("kind", ColumnKind::Text).visible(long),
-        Column::new("size", ColumnKind::Size).visible(long),
+        Column::new("kind", ColumnKind::Entry).visible(long),
+        Column::new("size", size).visible(long),
         Column::new("modified", ColumnKind::Time).visible(long),
         Column::new("name", ColumnKind::Path).visible(!full),
         Column::new("path", ColumnKind::Path).visible(full),
+        Column::new("executable", ColumnKind::Executable).visible(false),
     ]
 }
-const SHORT_NAMES: &[Column] = &columns(false, false);
-const SHORT_PATHS: &[Column] = &columns(false, true);
-const LONG_NAMES: &[Column] = &columns(true, false);
-const LONG_PATHS: &[Column] = &columns(true, true);
+const SHORT_NAMES: &[Column] = &columns(false, false, ColumnKind::Size);
+const SHORT_PATHS: &[Column] = &columns(false, true, ColumnKind::Size);
+const LONG_NAMES: &[Column] = &columns(true, false, ColumnKind::Size);
+const LONG_PATHS: &[Column] = &columns(true, true, ColumnKind::Size);
+const HUMAN_NAMES: &[Column] = &columns(true, false, ColumnKind::HumanSize);
+const HUMAN_PATHS: &[Column] = &columns(true, true, ColumnKind::HumanSize);
 
 impl Verb for Ls {
     const SPEC: Spec = Spec::of::<Self>("ls", Access::Read).aliases(&["dir"]).examples(&[
         Example::new("ls", "lists the working folder"),
         Example::new("ls -lt docs", "shows the newest files first, with size and time"),
+        Example::new("ls -lhS", "shows the largest files first, with sizes that are easy to read"),
         Example::new("ls -R /", "lists all that is in the home"),
     ]);
 
     async fn run(self, ctx: &mut Context<'_>) -> Result<Reply> {
         let paths = ctx.paths_or_cwd(&self.path)?;
         let several = paths.len() > 1;
-        match (self.long, self.recursive || several) {
-            (false, false) => ctx.columns(Layout::List, SHORT_NAMES),
-            (false, true) => ctx.columns(Layout::List, SHORT_PATHS),
-            (true, false) => ctx.columns(Layout::Table, LONG_NAMES),
-            (true, true) => ctx.columns(Layout::Table, LONG_PATHS),
+        match (self.long, self.human_readable, self.recursive || several) {
+            (false, _, false) => ctx.columns(Layout::List, SHORT_NAMES),
+            (false, _, true) => ctx.columns(Layout::List, SHORT_PATHS),
+            (true, false, false) => ctx.columns(Layout::Table, LONG_NAMES),
+            (true, false, true) => ctx.columns(Layout::Table, LONG_PATHS),
+            (true, true, false) => ctx.columns(Layout::Table, HUMAN_NAMES),
+            (true, true, true) => ctx.columns(Layout::Table, HUMAN_PATHS),
         }
         for (_, place) in paths {
             let listed = self.list(ctx, place).await;
@@ -132,7 +141,8 @@ impl Ls {
 async fn row(ctx: &mut Context<'_>, place: HomePath, entry: &Entry) -> Result<()> {
     let (kind, size, modified) = (entry.kind.into(), entry.size.into(), entry.modified.into());
     let name = crate::name_of(&place).into();
-    ctx.row([kind, size, modified, name, (&place).into()]).await
+    let executable = (entry.kind == EntryKind::File && entry.executable).into();
+    ctx.row([kind, size, modified, name, (&place).into(), executable]).await
 }
 
 ferry_core::register!(Ls);
@@ -171,6 +181,13 @@ mod tests {
         let shown: Vec<&str> = output.columns.iter().filter(|c| !c.hidden).map(|c| c.name.as_str()).collect();
         assert_eq!(shown, ["kind", "size", "modified", "name"]);
         assert_eq!(output.texts("name"), ["notes.txt"]);
+    }
+
+    #[test]
+    fn sizes_have_units_when_asked_for() {
+        assert_eq!(home().ok("ls -l").columns[1].kind, ColumnKind::Size);
+        assert_eq!(home().ok("ls -lh").columns[1].kind, ColumnKind::HumanSize);
+        assert_eq!(home().ok("ls -lh docs hello.txt").columns[1].kind, ColumnKind::HumanSize);
     }
 
     #[test]

@@ -8,7 +8,7 @@ ferry_core::args! {
 
 const COLUMNS: &[Column] = &[
     Column::new("limit", ColumnKind::HumanSize),
-    Column::new("used", ColumnKind::HumanSize),
+    Column::new("used", ColumnKind::HumanSize).share_of("limit"),
     Column::new("reserved", ColumnKind::HumanSize),
     Column::new("free", ColumnKind::HumanSize),
 ];

@@ -70,7 +70,8 @@ pub fn split(line: &str) -> Result<Vec<Word>> {
         return Err(Error::bad_request("the line is too long"));
     };
     let marks = [star, one, class];
-    let words = shell_words::split(&mark(line, marks)).map_err(|_| Error::bad_request("a quote has no end"))?;
+    let no_end = |_| Error::bad_request("a quote has no end").hint("close it, or write a backslash in front of one that is none");
+    let words = shell_words::split(&mark(line, marks)).map_err(no_end)?;
     Ok(words.iter().map(|word| unmark(word, marks)).collect())
 }
 

@@ -432,6 +432,9 @@ pub struct ColumnInfo {
     /// Whether it is only for programs.
     #[serde(default, skip_serializing_if = "is_false")]
     pub hidden: bool,
+    /// The column that its numbers are a part of; its own name stands for the largest number of all rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<String>,
 }
 
 impl From<&Column> for ColumnInfo {
@@ -440,6 +443,7 @@ impl From<&Column> for ColumnInfo {
             name: column.name.to_owned(),
             kind: column.kind,
             hidden: column.hidden,
+            share: column.share.map(str::to_owned),
         }
     }
 }

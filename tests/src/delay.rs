@@ -1,0 +1,75 @@
+//! A way to a server that takes its time: whatever is sent arrives later, in both directions, and nothing is lost. And a way that stays
+//! where it is when the server moves.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A loopback port behind which a server is, some time away. It lasts as long as the test's process.
+#[derive(Debug)]
+pub struct Delay {
+    /// Where it listens.
+    pub address: SocketAddr,
+    server: Arc<Mutex<SocketAddr>>,
+}
+
+impl Delay {
+    /// A way to `server` on which each direction takes so long.
+    pub fn to(server: SocketAddr, each_way: Duration) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap_or_else(|error| panic!("{error}"));
+        let address = listener.local_addr().unwrap_or_else(|error| panic!("{error}"));
+        let server = Arc::new(Mutex::new(server));
+        let leads_to = server.clone();
+        thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                let place = *leads_to.lock().unwrap_or_else(PoisonError::into_inner);
+                let Ok(server) = TcpStream::connect(place) else {
+                    continue;
+                };
+                for (from, to) in [(&client, &server), (&server, &client)] {
+                    let (Ok(from), Ok(to)) = (from.try_clone(), to.try_clone()) else {
+                        continue;
+                    };
+                    let _ = to.set_nodelay(true);
+                    let (sender, receiver) = channel();
+                    thread::spawn(move || take(from, &sender));
+                    thread::spawn(move || hand_on(to, &receiver, each_way));
+                }
+            }
+        });
+        Self { address, server }
+    }
+
+    /// A way to `server` that takes no time.
+    pub fn switched(server: SocketAddr) -> Self {
+        Self::to(server, Duration::ZERO)
+    }
+
+    /// Leads elsewhere from now on; what is connected stays so.
+    pub fn switch(&self, server: SocketAddr) {
+        *self.server.lock().unwrap_or_else(PoisonError::into_inner) = server;
+    }
+}
+
+/// Takes what comes, with the moment at which it came. The end is the sender's end.
+fn take(mut from: TcpStream, sender: &Sender<(Instant, Vec<u8>)>) {
+    let mut bytes = vec![0; 64 * 1024];
+    while let Ok(len) = from.read(&mut bytes)
+        && len > 0
+        && sender.send((Instant::now(), bytes[..len].to_vec())).is_ok()
+    {}
+}
+
+fn hand_on(mut to: TcpStream, receiver: &Receiver<(Instant, Vec<u8>)>, each_way: Duration) {
+    for (came, bytes) in receiver {
+        // The delay is what this is for; nothing waits for it but the bytes.
+        thread::sleep((came + each_way).saturating_duration_since(Instant::now()));
+        if to.write_all(&bytes).is_err() {
+            break;
+        }
+    }
+    let _ = to.shutdown(Shutdown::Write);
+}
