@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser as _;
@@ -123,7 +124,7 @@ async fn words(options: Options, typed: String) -> Result<Vec<String>> {
 }
 
 /// Logs in without asking anything: by the password in the environment or a saved login, to a server that is known. `None` without either.
-async fn log_in(choice: Choice) -> Result<Option<Connection>> {
+async fn log_in(choice: Choice) -> Result<Option<Arc<Connection>>> {
     let Choice {
         target, user, mut trust, ..
     } = choice;
@@ -153,7 +154,9 @@ async fn log_in(choice: Choice) -> Result<Option<Connection>> {
         secret,
         save: None,
     };
-    Connection::open(transport, attempt, deadlines).await.map(Some)
+    Connection::open(transport, attempt, deadlines)
+        .await
+        .map(|connection| Some(connection.into()))
 }
 
 #[cfg(test)]

@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::io::Read as _;
 use std::ops::Range;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -20,7 +19,7 @@ use toml::Spanned;
 use crate::aliases::Aliases;
 use crate::editor::Keys;
 use crate::exit::{Failure, Result, plain};
-use crate::local::shown;
+use crate::local::{shown, small_text};
 use crate::options::Target;
 use crate::trust::config_file;
 
@@ -29,8 +28,6 @@ mod value;
 use value::Text;
 pub use value::{Folder, Jobs};
 
-/// The longest config file that is read, in bytes.
-const FILE_MAX_BYTES: u64 = 1 << 20;
 /// The variable that names the file.
 const VARIABLE: &str = "FERRY_CONFIG";
 
@@ -119,11 +116,7 @@ impl Config {
             let error = bad(&format!("others than its owner may change it (mode {:o})", mode & 0o777));
             return Err(error.hint("chmod go-w takes that from them").into());
         }
-        let mut text = String::new();
-        let len = file.take(FILE_MAX_BYTES + 1).read_to_string(&mut text);
-        if len.map_err(|error| bad(&plain(&error)))? as u64 > FILE_MAX_BYTES {
-            return Err(bad(&format!("longer than {FILE_MAX_BYTES} bytes")).into());
-        }
+        let text = small_text(file).map_err(|why| bad(&why))?;
         Ok(Self::parse(&text, path)?)
     }
 

@@ -11,6 +11,7 @@ use ferry_core::{Access, RemotePath, VerbInfo, rt};
 use reedline::{EditCommand, ExternalPrinter, Reedline, ReedlineMenu, Signal};
 
 use crate::connection::Connection;
+use crate::look::is_dumb;
 use crate::session::Session;
 
 mod ahead;
@@ -166,8 +167,7 @@ impl Editor {
 
     /// Whether the terminal tells where its cursor is, without which no line can be edited. Takes two seconds when it does not.
     pub async fn is_possible() -> bool {
-        let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-        !is_dumb && rt::unblock(|| crossterm::cursor::position().is_ok()).await
+        !is_dumb() && rt::unblock(|| crossterm::cursor::position().is_ok()).await
     }
 
     /// The next line. Blocks until the user has typed it.

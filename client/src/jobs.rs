@@ -26,7 +26,7 @@ mod words;
 
 pub use list::Jobs;
 pub use parts::{Part, split};
-pub use words::{OWN, foreground, is_own, may_leave, system, word};
+pub use words::{foreground, is_own, may_leave, system, word};
 
 /// How a job ended.
 #[derive(Debug)]

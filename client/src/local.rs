@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::Metadata;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -10,7 +10,7 @@ use std::path::Path;
 use ferry_core::Error;
 use ferry_core::text::escape;
 
-use crate::exit::{Failure, Result};
+use crate::exit::{Failure, Result, plain};
 
 /// Chunks between a file's thread and the connection.
 pub(crate) const QUEUE_CHUNKS: usize = 3;
@@ -73,6 +73,22 @@ pub fn make_folder(path: &Path) -> Result<()> {
                 .into())
         }
         result => result.map_err(|error| Failure::local(shown(path), error)),
+    }
+}
+
+/// The longest file of the user's set-up that is read, in bytes: some ten thousand lines.
+const SMALL_MAX_BYTES: u64 = 1 << 20;
+
+/// What is in a file of the user's set-up: known keys, saved logins, config. Says why not for people, for what that means differs.
+///
+/// # Errors
+/// It cannot be read, is no UTF-8, or is longer than 1 MiB.
+pub(crate) fn small_text(file: std::fs::File) -> std::result::Result<String, String> {
+    let mut text = String::new();
+    match file.take(SMALL_MAX_BYTES + 1).read_to_string(&mut text) {
+        Ok(len) if len as u64 > SMALL_MAX_BYTES => Err(format!("longer than {SMALL_MAX_BYTES} bytes")),
+        Ok(_) => Ok(text),
+        Err(error) => Err(plain(&error)),
     }
 }
 

@@ -5,7 +5,7 @@
 //! one that others may read is not used.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -13,12 +13,10 @@ use ferry_core::fingerprint::Fingerprint;
 use ferry_core::login::token::Token;
 
 use crate::exit::{Failure, Result, plain};
-use crate::local::shown;
+use crate::local::{shown, small_text};
 use crate::options::Target;
 use crate::trust::{config_file, lines, who};
 
-/// The most bytes of the file that are read: some thousand logins.
-const FILE_MAX_BYTES: u64 = 1 << 20;
 /// The variable that names the file.
 const VARIABLE: &str = "FERRY_LOGINS";
 /// The rights of others, none of which the file may give.
@@ -143,12 +141,7 @@ impl SavedLogins {
             failure.error = failure.error.hint(hint);
             return Err(failure);
         }
-        let mut text = String::new();
-        let len = file.take(FILE_MAX_BYTES + 1).read_to_string(&mut text);
-        match len.map_err(|error| failed(plain(&error)))? as u64 {
-            ..=FILE_MAX_BYTES => Ok(text),
-            _ => Err(failed(format!("longer than {FILE_MAX_BYTES} bytes"))),
-        }
+        small_text(file).map_err(failed)
     }
 
     /// Writes the file anew: without the lines that go, and with one more. Whoever reads meanwhile sees the old file or the new one.

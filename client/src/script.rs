@@ -41,6 +41,11 @@ impl Lines {
         Self(receiver)
     }
 
+    /// Starts to read standard input.
+    pub fn typed() -> Self {
+        Self::new(Box::new(BufReader::new(std::io::stdin())))
+    }
+
     /// Whether all lines were taken and no more come.
     pub fn is_over(&self) -> bool {
         self.0.is_closed() && self.0.is_empty()

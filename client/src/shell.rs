@@ -132,7 +132,7 @@ impl Input {
     }
 
     fn plain() -> Self {
-        Self::Plain(Lines::new(Box::new(std::io::BufReader::new(std::io::stdin()))))
+        Self::Plain(Lines::typed())
     }
 
     async fn next(self, session: &Session, interrupts: &Interrupts, place: &Mutex<Place>) -> Result<(Self, Line)> {
@@ -191,7 +191,7 @@ impl Input {
                 session.output.prompt(&question);
                 // An end of the input was one of its own: who ends it twice leaves.
                 let lines = match lines.is_over() {
-                    true => Lines::new(Box::new(std::io::BufReader::new(std::io::stdin()))),
+                    true => Lines::typed(),
                     false => lines,
                 };
                 let no = async {

@@ -4,7 +4,7 @@
 //! `@login USER@HOST:PORT METHOD`, says how a user logged in there, so that nobody can talk us into another way.
 
 use std::fmt::Write as _;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
 
@@ -14,11 +14,9 @@ use ferry_core::login::Method;
 use ferry_core::text::escape;
 
 use crate::exit::{Failure, Result};
-use crate::local::shown;
+use crate::local::{shown, small_text};
 use crate::options::Target;
 
-/// The most bytes of the file that are read: some ten thousand places.
-const FILE_MAX_BYTES: u64 = 1 << 20;
 /// The variable that names the file.
 const VARIABLE: &str = "FERRY_KNOWN_HOSTS";
 /// The first word of a line about a login.
@@ -152,17 +150,13 @@ impl Trust {
         let Some(path) = &self.file else {
             return Ok(String::new());
         };
-        let mut text = String::new();
-        let read = std::fs::File::open(path).and_then(|file| file.take(FILE_MAX_BYTES + 1).read_to_string(&mut text));
-        match read {
-            Ok(len) if len as u64 > FILE_MAX_BYTES => {
-                Err(Failure::login(format!("{}: longer than {FILE_MAX_BYTES} bytes", shown(path))))
-            }
-            Ok(_) => Ok(text),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(text),
-            // What cannot be read cannot be trusted.
-            Err(error) => Err(Failure::login(format!("{}: {}", shown(path), crate::exit::plain(&error)))),
-        }
+        let text = match std::fs::File::open(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(String::new()),
+            Err(error) => Err(crate::exit::plain(&error)),
+            Ok(file) => small_text(file),
+        };
+        // What cannot be read cannot be trusted.
+        text.map_err(|why| Failure::login(format!("{}: {why}", shown(path))))
     }
 
     /// Adds a line. One write each, so that two programs do not mix theirs.

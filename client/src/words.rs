@@ -10,16 +10,15 @@ use ferry_core::{Error, ErrorKind, VerbInfo, rt};
 use crate::aliases::Told;
 use crate::exit::{Failure, Result};
 use crate::help;
-use crate::jobs;
 use crate::local::{self, shown};
 use crate::session::Session;
 
 /// The client's own words, for completion and help.
 pub const OWN: [(&str, &str); 13] = [
-    jobs::OWN[0],
-    jobs::OWN[1],
-    jobs::OWN[2],
-    jobs::OWN[3],
+    ("jobs", "lists what runs in the background"),
+    ("fg", "brings a job to the front: the last one, or number N"),
+    ("wait", "waits for jobs: for all, or for numbers N ..."),
+    ("kill", "stops jobs: numbers N ..."),
     ("lcd", "changes the local working folder"),
     ("lls", "lists a local folder"),
     ("lpwd", "prints the local working folder"),

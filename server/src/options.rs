@@ -14,7 +14,7 @@ use crate::accounts::Accounts;
 use crate::admin::{self, Ask, Quota};
 use crate::config::{self, LogFormat};
 use crate::reload::Origin;
-use crate::server::{Manner, Server};
+use crate::server::{Run, Server};
 use crate::tls::{Files, Tls};
 use crate::{Durability, Parts, confine, listener, log, manual, out, trial, users, watch};
 
@@ -273,7 +273,12 @@ fn serve(common: &Common, data: &Path, parts: &Parts) -> Result<u8> {
     let data = &config::make_data_folder(data)?;
     let (files, limits) = (file.tls_files(), file.limits.clone());
     let origin = Origin::new(data, common.config.as_deref(), file);
-    let (server, key) = open(data, (has_tls, &files), durability, (limits, Some(origin), Some(log)), parts)?;
+    let run = Run {
+        limits,
+        origin: Some(origin),
+        log: Some(log),
+    };
+    let (server, key) = open(data, (has_tls, &files), durability, run, parts)?;
     let threads = watch::threads();
     // Before there are other threads than the one that writes the log.
     if !confine::to(data)? {
@@ -302,7 +307,7 @@ pub(crate) fn open(
     data: &Path,
     (has_tls, files): (bool, &Files),
     durability: Durability,
-    limits: Manner,
+    run: Run,
     parts: &Parts,
 ) -> Result<(Arc<Server>, Fingerprint)> {
     let registry = Registry::linked()?;
@@ -311,7 +316,7 @@ pub(crate) fn open(
     let tls = Tls::open(data, files)?;
     let key = tls.fingerprint;
     let store = (parts.store)(data, durability)?;
-    let server = Server::new(registry, store, has_tls.then_some(tls), accounts, limits);
+    let server = Server::new(registry, store, has_tls.then_some(tls), accounts, run);
     Ok((server, key))
 }
 

@@ -6,7 +6,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use ferry_core::fingerprint::Fingerprint;
 use ferry_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -104,7 +103,7 @@ pub(crate) fn apply(server: &Server, fresh: &Fresh) -> Result<Reloaded> {
     *now = file;
     tracing::info!(%key, "reloaded");
     Ok(Reloaded {
-        key: has_tls.then(|| Fingerprint::to_string(&key)),
+        key: has_tls.then(|| key.to_string()),
         at_next_start,
     })
 }

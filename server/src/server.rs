@@ -22,8 +22,16 @@ pub(crate) const AGENT: &str = concat!("ferryd/", env!("CARGO_PKG_VERSION"));
 /// About so many bytes of the catalogue go into one frame.
 const CATALOG_BYTES: usize = 32 * 1024;
 
-/// Limits, how this run began where it can be reloaded, and its log where there is one.
-pub(crate) type Manner = (Limits, Option<Origin>, Option<Log>);
+/// How this run of the server is to be.
+#[derive(Debug, Default)]
+pub(crate) struct Run {
+    /// What peers get at first.
+    pub(crate) limits: Limits,
+    /// How it began, where it can be reloaded.
+    pub(crate) origin: Option<Origin>,
+    /// Its log, where there is one.
+    pub(crate) log: Option<Log>,
+}
 
 /// What new connections meet; a reload puts another one in its place.
 #[derive(Clone)]
@@ -61,7 +69,7 @@ impl Server {
         store: Arc<dyn Store>,
         tls: Option<Tls>,
         accounts: Accounts,
-        (limits, origin, log): Manner,
+        Run { limits, origin, log }: Run,
     ) -> Arc<Self> {
         Arc::new(Self {
             registry: Arc::new(registry),

@@ -8,7 +8,7 @@ use ferry_core::login::{Credential, Method, scram};
 use ferry_core::{Error, Result, User, rt};
 
 use crate::accounts::Account;
-use crate::limits::Limits;
+use crate::server::Run;
 use crate::tls::Files;
 use crate::{Durability, Parts, config, confine, listener, options, out, watch};
 
@@ -32,7 +32,7 @@ pub(crate) fn run(data: Option<&Path>, durability: Durability, parts: &Parts) ->
         &config::make_data_folder(&folder.path)?,
         tls,
         durability,
-        (Limits::default(), None, None),
+        Run::default(),
         parts,
     )?;
     let password = hex(&scram::random::<16>()?);

@@ -127,6 +127,9 @@ fn the_client_answers_for_verbs_paths_and_targets() {
     assert_eq!(words("ls two\\ w"), "two words/\n");
     assert_eq!(words("ls -l --a"), "--all\n");
     assert_eq!(words("upload lo"), "local file\n");
+    write(&server.local(), ".hidden", b"x");
+    assert!(!words("upload ").contains(".hidden"));
+    assert!(words("upload .").contains(".hidden\n"));
     assert_eq!(words("help whoa"), "whoami\n");
     assert_eq!(words("frobnicate "), "");
     assert!(complete_line(&server, "ferry al").expect(0).out.contains(&target));

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use ferry_tests::pty::Pty;
 use ferry_tests::{PATIENCE, Server, noise, write};
 use serde_json::Value;
+use vt100::Screen;
 
 /// What the slow transfers are held to, so that they are still under way when a test looks at them.
 const SLOW: &[&str] = &["--limit-rate", "256KiB"];
@@ -47,21 +48,26 @@ fn typed(terminal: &Pty) -> String {
     terminal.screen().lines().nth(line).unwrap_or_default().to_owned()
 }
 
+/// The line that the cursor is in, without blanks at its end.
+fn cursor_line(screen: &Screen) -> String {
+    let (row, columns) = (screen.cursor_position().0, screen.size().1);
+    let line = screen.rows(0, columns.into()).nth(usize::from(row)).unwrap_or_default();
+    line.trim_end().to_owned()
+}
+
 /// Waits until the prompt with that line is where the cursor is.
 #[track_caller]
 fn wait_for_line(terminal: &Pty, line: &str) {
     let line = format!("{PROMPT}{line}");
-    terminal.wait_until(&line, |screen| {
-        let (row, columns) = (screen.cursor_position().0, screen.size().1);
-        let shown = screen.rows(0, columns.into()).nth(usize::from(row)).unwrap_or_default();
-        shown.trim_end() == line.trim_end()
-    });
+    terminal.wait_until(&line, |screen| cursor_line(screen) == line.trim_end());
 }
 
-/// Types a line and waits for the next prompt; gives what was printed meanwhile.
+/// Types a line at the prompt and waits for the next one; gives what was printed meanwhile.
 #[track_caller]
 fn run(terminal: &Pty, line: &str) -> String {
     static LINES: AtomicUsize = AtomicUsize::new(0);
+    // What is typed before would stand on the screen twice.
+    terminal.wait_until("a prompt", |screen| cursor_line(screen).ends_with('>'));
     // A comment tells the line from all others.
     let mark = format!("# {}.", LINES.fetch_add(1, Ordering::Relaxed));
     terminal.send(&format!("{line} {mark}\r"));
@@ -71,9 +77,7 @@ fn run(terminal: &Pty, line: &str) -> String {
         Some(printed.trim().to_owned())
     };
     let screen = terminal.wait_until(line, |screen| {
-        let (row, columns) = (screen.cursor_position().0, screen.size().1);
-        let shown = screen.rows(0, columns.into()).nth(usize::from(row)).unwrap_or_default();
-        shown.trim_end().ends_with('>') && printed(&screen.contents()).is_some()
+        cursor_line(screen).ends_with('>') && printed(&screen.contents()).is_some()
     });
     printed(&screen).unwrap_or_default()
 }

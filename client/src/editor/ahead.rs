@@ -46,6 +46,8 @@ impl Ahead {
         }
         match key.code {
             _ if self.text.len() >= KEPT_MAX => {}
+            // Enter itself, where the terminal was the editor's again already.
+            KeyCode::Enter => self.text.push('\n'),
             _ if is_end => self.text.push('\n'),
             KeyCode::Char(c) if !key.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT) => self.text.push(c),
             KeyCode::Backspace => drop(self.text.pop()),
@@ -97,10 +99,11 @@ mod tests {
         let mut ahead = Ahead::default();
         let key = |c| match c {
             '\n' => KeyEvent::new(KeyCode::Char('j'), KeyModifiers::CONTROL),
+            '\r' => KeyEvent::new(KeyCode::Enter, KeyModifiers::NONE),
             '\x08' => KeyEvent::new(KeyCode::Backspace, KeyModifiers::NONE),
             c => KeyEvent::new(KeyCode::Char(c), KeyModifiers::NONE),
         };
-        let kept: Vec<bool> = "a\nbx\x08c\n\nü".chars().map(|c| ahead.keep(key(c))).collect();
+        let kept: Vec<bool> = "a\nbx\x08c\n\rü".chars().map(|c| ahead.keep(key(c))).collect();
         assert_eq!(kept, [false, false, true, true, true, true, true, true, true]);
         ahead.painted();
         assert_eq!(ahead.take(), (vec!["bc".to_owned(), String::new()], "ü".to_owned()));

@@ -1,8 +1,6 @@
 //! What the editor proposes for the word at the cursor. It never waits for the network: what is not known is asked for beside the typing,
 //! and the menu opens when the answer comes and the line is still the same.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt as _;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -49,8 +47,8 @@ struct Pinned {
 
 /// A word that may stand there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Proposal {
-    word: String,
+pub(super) struct Proposal {
+    pub word: String,
     about: String,
     /// What is shown of it.
     shown: String,
@@ -97,7 +95,7 @@ impl Completion {
             }
             Source::Local { folders_only } => {
                 let (folder, _) = split(typed);
-                let key = Key::Local(place.local.join(OsStr::from_bytes(folder.as_bytes())));
+                let key = Key::Local(place.local.join(folder));
                 let names = self.names.known(&key).ok_or(key)?;
                 let words = names.iter().filter(|name| !folders_only || name.ends_with('/'));
                 Ok(paths(words.map(|name| format!("{folder}{name}")), typed, about("here")))
@@ -151,12 +149,12 @@ impl Completion {
 }
 
 /// The folder that stands in a path, and the name behind it.
-fn split(typed: &str) -> (&str, &str) {
+pub(super) fn split(typed: &str) -> (&str, &str) {
     typed.split_at(typed.rfind('/').map_or(0, |slash| slash + 1))
 }
 
 /// Paths as proposals. One that looks like an option is written so that it is none.
-fn paths(words: impl Iterator<Item = String>, typed: &str, about: &str) -> Vec<Proposal> {
+pub(super) fn paths(words: impl Iterator<Item = String>, typed: &str, about: &str) -> Vec<Proposal> {
     let (folder, start) = split(typed);
     let is_hidden = |word: &str| word[folder.len()..].starts_with('.') && !start.starts_with('.');
     let fitting = words.filter(|word| word.starts_with(typed) && !is_hidden(word));

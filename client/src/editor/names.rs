@@ -13,6 +13,7 @@ use ferry_core::wire::message::Complete;
 use ferry_core::{RemotePath, rt};
 use futures_lite::FutureExt as _;
 
+use super::completion::split;
 use crate::connection::Connection;
 use crate::local;
 use crate::request::Request;
@@ -120,7 +121,7 @@ impl Names {
     /// The words for paths that go on from `typed`: those of its folder, which serve for all that is typed of a name; of a folder with too
     /// many those that fit exactly. Otherwise what is to be asked.
     pub(super) fn paths(&self, key: impl Fn(String) -> Key, typed: &str) -> Result<Arc<Vec<String>>, Key> {
-        let (folder, start) = typed.split_at(typed.rfind('/').map_or(0, |slash| slash + 1));
+        let (folder, start) = split(typed);
         let dot = if start.starts_with('.') { "." } else { "" };
         let wide = key(format!("{folder}{dot}"));
         match self.known(&wide) {
@@ -209,7 +210,7 @@ impl Names {
     }
 }
 
-async fn fetch(key: &Key, connection: Option<&Arc<Connection>>) -> Option<Vec<String>> {
+pub(super) async fn fetch(key: &Key, connection: Option<&Arc<Connection>>) -> Option<Vec<String>> {
     match key {
         Key::Local(folder) => {
             let folder = folder.clone();

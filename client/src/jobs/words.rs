@@ -12,14 +12,6 @@ use crate::exit::{Exit, Failure, Result};
 use crate::session::{Interrupts, Session};
 use crate::words::{self, Next};
 
-/// The words for jobs, for completion and help.
-pub const OWN: [(&str, &str); 4] = [
-    ("jobs", "lists what runs in the background"),
-    ("fg", "brings a job to the front: the last one, or number N"),
-    ("wait", "waits for jobs: for all, or for numbers N ..."),
-    ("kill", "stops jobs: numbers N ..."),
-];
-
 /// What happened first to a job in front.
 enum Event {
     Ended,
@@ -31,9 +23,8 @@ enum Event {
 pub fn is_own(words: &[Word]) -> bool {
     let Some(name) = words.first() else { return false };
     // The server may have one of its own.
-    let all = words::OWN.iter().map(|(word, _)| *word).filter(|word| *word != "help");
-    all.chain(OWN.iter().map(|(word, _)| *word))
-        .any(|word| word.as_bytes() == name.text || name.text.starts_with(b"!"))
+    let mut all = words::OWN.iter().map(|(word, _)| *word).filter(|word| *word != "help");
+    name.text.starts_with(b"!") || all.any(|word| word.as_bytes() == name.text)
 }
 
 /// Runs a line whose first word is about jobs; `None` when it is not.

@@ -21,18 +21,21 @@ fn hangs_up(peer: &mut Peer) {
     assert_eq!(peer.next().unwrap().kind, Kind::Data);
 }
 
+/// Holds the first ten bytes, and takes the rest of an upload that asks for them.
+fn goes_on(peer: &mut Peer) {
+    assert!(peer.log_in_as(|_| {}));
+    let (id, offer) = peer.request();
+    assert!(!offer.fresh);
+    peer.begin(id, held(1002, 10, &CONTENTS[..10]));
+    let (contents, end) = peer.body();
+    assert_eq!(contents, &CONTENTS[10..]);
+    peer.stored(id, &end);
+}
+
 #[test]
 fn an_upload_goes_on_over_a_new_connection() {
     let folder = folder_with("f", CONTENTS);
-    let mut stage = Stage::twice(folder.path(), hangs_up, |peer| {
-        assert!(peer.log_in_as(|_| {}));
-        let (id, offer) = peer.request();
-        assert!(!offer.fresh);
-        peer.begin(id, held(1002, 10, &CONTENTS[..10]));
-        let (contents, end) = peer.body();
-        assert_eq!(contents, &CONTENTS[10..]);
-        peer.stored(id, &end);
-    });
+    let mut stage = Stage::twice(folder.path(), hangs_up, goes_on);
     stage.run("push f").unwrap();
     let out = stage.end();
     assert_eq!(out.matches("\"event\":\"retry\"").count(), 1, "{out}");
@@ -53,17 +56,8 @@ fn an_upload_that_was_sent_afresh_goes_on_with_what_it_sent() {
         peer.begin(id, Start::BEGINNING);
         assert_eq!(peer.next().unwrap().kind, Kind::Data);
     };
-    let second = |peer: &mut Peer| {
-        assert!(peer.log_in_as(|_| {}));
-        // What is there by now may be its own: it is not to be thrown away unseen.
-        let (id, offer) = peer.request();
-        assert!(!offer.fresh);
-        peer.begin(id, held(1002, 10, &CONTENTS[..10]));
-        let (contents, end) = peer.body();
-        assert_eq!(contents, &CONTENTS[10..]);
-        peer.stored(id, &end);
-    };
-    let mut stage = Stage::twice(folder.path(), first, second);
+    // What is there by now may be its own: it is not to be thrown away unseen.
+    let mut stage = Stage::twice(folder.path(), first, goes_on);
     stage.run("push f").unwrap();
     assert!(stage.end().contains("\"verified\":true"));
 }
