@@ -32,8 +32,11 @@ impl Registry {
         Self::of(inventory::iter::<Registration>().copied())
     }
 
-    /// Collects the given verbs. The order does not matter.
-    fn of(registrations: impl IntoIterator<Item = Registration>) -> Result<Self> {
+    /// Collects the given verbs, linked or not. The order does not matter.
+    ///
+    /// # Errors
+    /// As [`Self::linked`].
+    pub fn of(registrations: impl IntoIterator<Item = Registration>) -> Result<Self> {
         let mut all: Vec<Registration> = registrations.into_iter().collect();
         all.sort_by_key(|r| (r.command.spec().name, r.place));
         let mut names: BTreeMap<&'static str, usize> = BTreeMap::new();

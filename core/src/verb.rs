@@ -106,17 +106,24 @@ impl<V: Verb> Command for Erased<V> {
 }
 
 /// One verb's entry in the link-time collection.
-#[doc(hidden)]
 #[derive(Clone, Copy)]
 pub struct Registration {
-    /// The verb.
-    pub command: &'static dyn Command,
-    /// The crate that supplies it.
-    pub krate: &'static str,
-    /// That crate's version.
-    pub version: &'static str,
-    /// Where `register!` stands.
-    pub place: &'static str,
+    pub(crate) command: &'static dyn Command,
+    pub(crate) krate: &'static str,
+    pub(crate) version: &'static str,
+    pub(crate) place: &'static str,
+}
+
+impl Registration {
+    /// The verb `V` of that version of a crate. `place` is where it was registered, for messages: `file:line`.
+    pub const fn of<V: Verb>(krate: &'static str, version: &'static str, place: &'static str) -> Self {
+        Self {
+            command: &Erased::<V>::NEW,
+            krate,
+            version,
+            place,
+        }
+    }
 }
 
 inventory::collect!(Registration);
@@ -126,12 +133,11 @@ inventory::collect!(Registration);
 macro_rules! register {
     ($verb:ty) => {
         $crate::inventory::submit! {
-            $crate::verb::Registration {
-                command: &$crate::verb::Erased::<$verb>::NEW,
-                krate: env!("CARGO_PKG_NAME"),
-                version: env!("CARGO_PKG_VERSION"),
-                place: concat!(file!(), ":", line!()),
-            }
+            $crate::verb::Registration::of::<$verb>(
+                env!("CARGO_PKG_NAME"),
+                env!("CARGO_PKG_VERSION"),
+                concat!(file!(), ":", line!()),
+            )
         }
     };
 }

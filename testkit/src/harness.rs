@@ -11,17 +11,19 @@ use ferry_core::line::{self, Call, Word};
 use ferry_core::logins::SavedLogin;
 use ferry_core::rt::block_on;
 use ferry_core::store::{FileInfo, UploadRequest, Usage};
+use ferry_core::verb::Registration;
 use ferry_core::wire::Map;
 use ferry_core::wire::frame::{HEADER_BYTES, Kind};
 use ferry_core::wire::message::{Catalog, Complete, Expand, Message as _, Offer, Request};
 use ferry_core::{
-    Access, Algorithm, Body, Chunk, Error, ErrorKind, GuardedHome, HomePath, Registry, RemotePath, Result, User, VerbInfo,
+    Access, Algorithm, Body, Chunk, Error, ErrorKind, GuardedHome, HomePath, Registry, RemotePath, Result, User, Verb, VerbInfo,
 };
 
 use crate::link::{Sent, TestLink, cross};
 use crate::logins::MemoryLogins;
 use crate::memory::{MemoryHome, MemoryStore};
 use crate::output::Output;
+use crate::rules::registry_rules;
 
 /// Runs every verb that is linked into the test, in a home of its own in memory.
 ///
@@ -69,8 +71,21 @@ impl Harness {
     /// When two linked verbs share a name.
     pub fn new() -> Self {
         let registry = Registry::linked().unwrap_or_else(|error| panic!("{error}"));
+        Self::with(Arc::new(registry))
+    }
+
+    /// The same with one verb alone, which need not be registered.
+    ///
+    /// # Panics
+    /// When its name is none.
+    pub fn of<V: Verb>() -> Self {
+        Self::with(registry_of::<V>())
+    }
+
+    /// The same with the verbs of a registry.
+    pub fn with(registry: Arc<Registry>) -> Self {
         Self {
-            registry: Arc::new(registry),
+            registry,
             user: User::named("alice"),
             home: MemoryStore::default().open("alice", None),
             logins: Arc::default(),
@@ -79,12 +94,30 @@ impl Harness {
         }
     }
 
-    /// The same with the home that examples are written for: the folder `docs` with `docs/notes.txt`, and `hello.txt`.
+    /// All linked verbs in the [standard home](Self::furnish).
+    ///
+    /// # Panics
+    /// As [`Self::new`].
     pub fn standard() -> Self {
-        let harness = Self::new();
-        harness.seed("docs/notes.txt", b"Some notes.\n");
-        harness.seed("hello.txt", b"Hello, world!\n");
-        harness
+        Self::new().furnish()
+    }
+
+    /// Puts into the home what examples are written for: the folder `docs` with `docs/notes.txt`, and `hello.txt`.
+    #[must_use]
+    pub fn furnish(self) -> Self {
+        self.seed("docs/notes.txt", b"Some notes.\n");
+        self.seed("hello.txt", b"Hello, world!\n");
+        self
+    }
+
+    /// Checks one verb, which need not be registered, against the [rules that every verb keeps](crate::registry_rules).
+    ///
+    /// # Panics
+    /// When it breaks one, naming all findings.
+    #[track_caller]
+    pub fn check<V: Verb>() {
+        let findings = registry_rules(&registry_of::<V>());
+        assert!(findings.is_empty(), "\n{}", findings.join("\n"));
     }
 
     /// Makes the user one who may only read.
@@ -400,6 +433,12 @@ impl Harness {
             cwd: done.cwd,
         })
     }
+}
+
+/// A registry of one verb.
+fn registry_of<V: Verb>() -> Arc<Registry> {
+    let registry = Registry::of([Registration::of::<V>("the crate under test", "0.0.0", "the test")]);
+    Arc::new(registry.unwrap_or_else(|error| panic!("{error}")))
 }
 
 /// The requests that a client makes of a transfer of several sources: one each. A local source is sent by its last name

@@ -1,6 +1,7 @@
 //! What holds for every verb: run over a whole registry, so that it covers verbs written later too.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use ferry_core::args::{ArgKind, Role};
 use ferry_core::catalog::ArgInfo;
@@ -24,30 +25,31 @@ const EXAMPLE_BODY: &[u8] = b"Contents of an example.\n";
 pub fn check_linked() {
     match Registry::linked() {
         Ok(registry) => {
-            let findings = registry_rules(&registry);
             assert!(!registry.entries().is_empty(), "no verb is linked into this test");
+            let findings = registry_rules(&Arc::new(registry));
             assert!(findings.is_empty(), "\n{}", findings.join("\n"));
         }
         Err(error) => panic!("{error}"),
     }
 }
 
-/// Checks every verb of a registry, which must be the linked one, and gives all findings; none is what you want.
+/// Checks every verb of a registry and gives all findings; none is what you want.
 ///
 /// A verb is documented, and so is each argument; its arguments can be told apart and are in an order that a command line can
 /// fill; the roles of a transfer are complete; a verb that writes is refused to those who may only read; every example works
 /// in the standard home; whatever arguments come, the verb does not panic, and what is declared `Read` changes nothing.
-pub fn registry_rules(registry: &Registry) -> Vec<String> {
+pub fn registry_rules(registry: &Arc<Registry>) -> Vec<String> {
     let mut findings = Vec::new();
+    let harness = || Harness::with(registry.clone());
     for entry in registry.entries() {
         let verb = &entry.info;
         let mut find = |finding: String| findings.push(format!("{}: {finding}", verb.name));
         check_words(verb, &mut find);
         check_order(verb, &mut find);
         check_roles(verb, &mut find);
-        check_access(verb, &mut find);
-        check_examples(verb, &mut find);
-        check_random_calls(verb, &mut find);
+        check_access(verb, &harness, &mut find);
+        check_examples(verb, &harness, &mut find);
+        check_random_calls(verb, &harness, &mut find);
     }
     findings
 }
@@ -142,10 +144,10 @@ fn check_roles(verb: &VerbInfo, find: &mut dyn FnMut(String)) {
 }
 
 /// What writes is refused to those who may only read, before its arguments are looked at.
-fn check_access(verb: &VerbInfo, find: &mut dyn FnMut(String)) {
+fn check_access(verb: &VerbInfo, harness: &dyn Fn() -> Harness, find: &mut dyn FnMut(String)) {
     let harness = match verb.access {
-        Access::Write => Harness::new().read_only(),
-        Access::Admin => Harness::new(),
+        Access::Write => harness().read_only(),
+        Access::Admin => harness(),
         Access::Public | Access::Read => return,
     };
     match block_on(harness.call_raw(&verb.name, &[0x80])) {
@@ -154,22 +156,17 @@ fn check_access(verb: &VerbInfo, find: &mut dyn FnMut(String)) {
     }
 }
 
-/// A harness whose user may run everything.
-fn harness() -> Harness {
-    Harness::standard().admin()
-}
-
-fn run_example(verb: &VerbInfo, line: &str) -> Result<Output> {
+fn run_example(verb: &VerbInfo, line: &str, harness: &Harness) -> Result<Output> {
     match verb.body {
-        Body::In => harness().send(line, EXAMPLE_BODY),
-        Body::Out | Body::None => block_on(harness().run(line)),
+        Body::In => harness.send(line, EXAMPLE_BODY),
+        Body::Out | Body::None => block_on(harness.run(line)),
     }
 }
 
 /// Every example works in the standard home.
-fn check_examples(verb: &VerbInfo, find: &mut dyn FnMut(String)) {
+fn check_examples(verb: &VerbInfo, harness: &dyn Fn() -> Harness, find: &mut dyn FnMut(String)) {
     for (line, _) in &verb.examples {
-        match run_example(verb, line) {
+        match run_example(verb, line, &harness().furnish().admin()) {
             Ok(output) if output.problems.is_empty() => {}
             Ok(output) => find(format!("the example `{line}` has problems: {}", output.problems[0].message)),
             Err(error) => find(format!("the example `{line}` failed: {}: {error}", error.kind)),
@@ -178,8 +175,8 @@ fn check_examples(verb: &VerbInfo, find: &mut dyn FnMut(String)) {
 }
 
 /// No arguments make it panic, and reading changes nothing.
-fn check_random_calls(verb: &VerbInfo, find: &mut dyn FnMut(String)) {
-    let harness = harness();
+fn check_random_calls(verb: &VerbInfo, harness: &dyn Fn() -> Harness, find: &mut dyn FnMut(String)) {
+    let harness = harness().furnish().admin();
     let before = (harness.files(), harness.folders());
     let mut random = Random::default();
     for _ in 0..RANDOM_CALLS {

@@ -79,7 +79,7 @@ ferry_core::register!(Fragile);
 
 #[test]
 fn every_fault_is_found_and_nothing_else() {
-    let findings = registry_rules(&Registry::linked().unwrap());
+    let findings = registry_rules(&Registry::linked().unwrap().into());
     for part in [
         "fragile: takes a body, and no argument has the role Source",
         "fragile: random arguments broke it: the verb broke down",
@@ -128,4 +128,14 @@ fn lines_that_no_verb_takes_are_refused() {
     ] {
         assert_eq!(h.err(line).kind, kind, "{line}");
     }
+}
+
+#[test]
+fn one_verb_is_checked_without_the_others() {
+    Harness::check::<Good>();
+    let caught = std::panic::catch_unwind(Harness::check::<Wordy>);
+    let message = *caught.unwrap_err().downcast::<String>().unwrap();
+    assert!(message.contains("wordy: two options are called `-x`"), "{message}");
+    assert!(!message.contains("\ngood:"), "{message}");
+    assert_eq!(Harness::of::<Good>().err("wordy a").kind, ErrorKind::UnknownVerb);
 }
