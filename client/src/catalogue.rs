@@ -60,6 +60,11 @@ fn check(verb: &mut VerbInfo) -> Result<()> {
     for name in std::iter::once(&verb.name).chain(&verb.aliases) {
         plain(name, is_verb_name(name))?;
     }
+    let suffix = verb.makes.strip_prefix('.');
+    plain(
+        &verb.makes,
+        verb.makes.is_empty() || suffix.is_some_and(|word| is_word(word, b".")),
+    )?;
     lines(&mut verb.doc);
     for text in [&mut verb.since, &mut verb.krate, &mut verb.version] {
         line(text);
@@ -140,6 +145,17 @@ mod tests {
                 assert!(!failure.error.message.contains('\x1b'));
             }
         }
+        for bad in [
+            "tar",
+            ".",
+            "./x",
+            ".tar/..",
+            ".a\x1b",
+            &format!(".{}", "x".repeat(NAME_MAX_BYTES + 1)),
+        ] {
+            assert!(with(|verb| verb.makes = bad.to_owned()).is_err(), "{bad}");
+        }
+        assert!(with(|verb| verb.makes = ".tar.gz".to_owned()).is_ok());
         assert!(with(|verb| verb.args[0].short = Some('-')).is_err());
         assert!(with(|verb| verb.args[0].short = Some('\x1b')).is_err());
     }

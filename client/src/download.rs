@@ -1,6 +1,8 @@
 //! Verbs whose contents are saved here: one request a source, into a part beside the target that gets its name once it is
 //! proven, resumed when the server still has the same bytes. Folders come as a list, whose files are then asked for one by one.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 
@@ -17,7 +19,7 @@ use crate::manifest::Manifest;
 use crate::place;
 use crate::request::Request;
 use crate::session::Session;
-use crate::transfer::persist;
+use crate::transfer::{Moved, persist};
 
 mod file;
 mod named;
@@ -31,6 +33,8 @@ struct Download<'d> {
     session: &'d Session,
     verb: &'d VerbInfo,
     no_clobber: bool,
+    /// Whether the end of the name here is the server's, so that nothing of that name is replaced.
+    is_named_there: bool,
     checksum: bool,
 }
 
@@ -47,13 +51,20 @@ enum Answer {
 /// # Errors
 /// Why it did not end well; exit code 11 when some of several sources failed.
 pub async fn run(session: &Session, verb: &VerbInfo, call: &Call) -> Result<()> {
-    let download = Download {
+    let mut download = Download {
         session,
         verb,
         no_clobber: is_given(verb, call, Role::NoClobber),
+        is_named_there: false,
         checksum: is_given(verb, call, Role::Checksum),
     };
     let sources = words_of(verb, call, Role::Source);
+    // What all of them make together is called like the first one.
+    let sources = &sources[..if download.joins() {
+        sources.len().min(1)
+    } else {
+        sources.len()
+    }];
     let several = sources.len() > 1;
     let rename = word_of(verb, call, Role::Rename).map(|word| word.text.clone());
     if several && rename.is_some() {
@@ -67,21 +78,34 @@ pub async fn run(session: &Session, verb: &VerbInfo, call: &Call) -> Result<()> 
     set(verb, &mut call, Role::Rename, Vec::new());
     session.tally.start();
     if let (Some(b"-"), [word]) = (rename.as_deref(), sources) {
-        set(verb, &mut call, Role::Source, vec![literal(word.text.clone())]);
+        if !download.joins() {
+            set(verb, &mut call, Role::Source, vec![literal(word.text.clone())]);
+        }
         return download.print(&call, word).await;
     }
-    let targets = sources
-        .iter()
-        .map(|word| download.target(word, to.as_deref(), rename.as_deref(), several));
-    Named::new(&download, &call, sources, targets)?.run().await
+    let target = |word| download.target(word, to.as_deref(), rename.as_deref(), several);
+    let targets: Vec<_> = sources.iter().map(target).collect();
+    let typed = to.as_ref().map(|to| session.local.join(OsStr::from_bytes(to)));
+    let is_typed = |target: &PathBuf| typed.as_ref() == Some(target);
+    download.is_named_there = download.joins() && rename.is_none() && !targets.iter().flatten().any(is_typed);
+    Named::new(&download, &call, sources, targets.into_iter())?.run().await
 }
 
 impl Download<'_> {
+    /// Whether all sources make one body, and go in one request.
+    fn joins(&self) -> bool {
+        !self.verb.makes.is_empty()
+    }
+
     fn target(&self, word: &Word, to: Option<&[u8]>, rename: Option<&[u8]>, several: bool) -> Result<PathBuf> {
         let rename = rename.map(place::typed).transpose()?;
         let own = match &rename {
             Some(name) => name.clone(),
-            None => place::remote_name(&word.text, &self.session.cwd)?,
+            None => {
+                let mut own = place::remote_name(&word.text, &self.session.cwd)?;
+                own.push(&self.verb.makes);
+                own
+            }
         };
         place::target(&self.session.local, to, rename.as_deref(), &own, several)
     }
@@ -135,8 +159,13 @@ impl Download<'_> {
                 }
                 Event::End(end) => {
                     ferry_core::context::check_end(&end, hasher.len_bytes(), hasher.finish())?;
-                    return request.done().await.map(drop);
+                    return Moved {
+                        outcome: None,
+                        done: request.done().await?,
+                    }
+                    .tell(self.session);
                 }
+                Event::Problem(error) => self.session.output.error(&error)?,
                 Event::Done(_) => return Err(Failure::unexpected("contents without an end")),
                 _ => {}
             }

@@ -1,4 +1,5 @@
-//! Where downloads go: names are chosen here, never by the server.
+//! Where downloads go: names are chosen here, never by the server. (But for what all sources make: its ending is the server's, and
+//! replaces nothing.)
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};

@@ -9,7 +9,7 @@ use ferry_core::text::escape;
 use ferry_core::wire::message::Progress;
 use ferry_core::{ByteSize, RemotePath};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use serde_json::{Map, Value as Json};
+use serde_json::{Map, Value as Json, json};
 
 use crate::exit::Result;
 use crate::look::is_dumb;
@@ -18,6 +18,8 @@ use crate::session::Session;
 
 /// Programs hear of progress this often at most.
 const EVENT_EVERY: Duration = Duration::from_secs(1);
+/// How a request that tells of how much it has done so much shows it.
+const STATUS_OF_TOTAL: &str = "{msg}  {wide_bar}  {percent:>3}%  {human_pos}/{human_len}  eta {eta}";
 /// The most transfers that are named when they are stopped: as many as can run side by side.
 const PAUSED_MAX: usize = 32;
 
@@ -133,11 +135,12 @@ fn bar(session: &Session, style: &str, total: Option<u64>) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden());
     // The one for all, which is there first, stays below.
     let bar = session.output.bars.insert(0, bar);
+    bar.with_style(self::style(style))
+}
+
+fn style(template: &str) -> ProgressStyle {
     // The templates are constants; should one be wrong, the default bar does.
-    match ProgressStyle::with_template(style) {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
-    }
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 impl<'o> Meter<'o> {
@@ -165,17 +168,37 @@ impl<'o> Meter<'o> {
 
     /// For a request that may tell how far it is.
     pub fn status(session: &'o Session) -> Self {
-        let bar = bar(session, "{spinner} {msg} {pos}/{len}", None);
+        let bar = bar(session, "{msg}  {spinner}  {human_pos}", None);
         Self::new(session, bar, String::new())
     }
 
     /// Shows what the server tells.
-    pub fn tell(&mut self, progress: &Progress) {
-        self.bar.set_message(escape(progress.text.as_bytes()));
+    ///
+    /// # Errors
+    /// When standard output is closed or full.
+    pub fn tell(&mut self, progress: &Progress) -> Result<()> {
+        if self.output.json {
+            return self.tell_programs(progress);
+        }
+        self.bar.set_message(fitting(&escape(progress.text.as_bytes())));
         if let Some(total) = progress.total {
+            if self.bar.length().is_none() {
+                self.bar.set_style(style(STATUS_OF_TOTAL));
+            }
             self.bar.set_length(total);
         }
         self.bar.set_position(progress.done);
+        Ok(())
+    }
+
+    fn tell_programs(&mut self, progress: &Progress) -> Result<()> {
+        if self.session.settings.quiet || self.told.elapsed() < EVENT_EVERY {
+            return Ok(());
+        }
+        self.told = Instant::now();
+        let Progress { done, total, text, .. } = progress;
+        self.output
+            .object(&json!({"event": "progress", "done": done, "total": total, "text": text}))
     }
 
     /// For contents of a file of `total` bytes, by a name that is safe to show. `reach` is how far earlier tries came.
@@ -213,7 +236,8 @@ impl<'o> Meter<'o> {
         self.session.tally.still(offset.saturating_sub(reach));
         self.bar.reset_eta();
         self.running.bytes.store(offset, Ordering::Relaxed);
-        if !self.is_small {
+        // Contents whose size nobody knows are made anew each time.
+        if !self.is_small && self.total.is_some() {
             self.paused.add(self.running.clone());
         }
         if !self.output.json {

@@ -167,7 +167,7 @@ async fn show(session: &mut Session, connection: &Connection, verb: &VerbInfo, c
                 printer.flush()?;
                 session.output.error(&error)?;
             }
-            Event::Progress(progress) => meter.tell(&progress),
+            Event::Progress(progress) => meter.tell(&progress)?,
             Event::Data(chunk) => {
                 contents.update(&chunk);
                 if session.output.is_terminal && !session.output.json {

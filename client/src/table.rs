@@ -118,9 +118,10 @@ impl Table {
         let cells: Vec<Vec<Cell>> = rows.iter().map(|row| self.cells(&visible, row, look)).collect();
         drop(rows);
         let text = match self.layout {
-            Layout::Table => self.table(&visible, &cells, look),
             Layout::List => list(&cells, look),
             Layout::Record => self.record(&visible, &cells, look),
+            // A table, and what a newer core may bring.
+            _ => self.table(&visible, &cells, look),
         };
         self.has_printed |= !cells.is_empty();
         text

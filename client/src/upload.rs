@@ -111,7 +111,7 @@ impl Upload<'_> {
     /// Opens a source that the user named; gives it with the name that it is sent under.
     async fn open(&self, path: &Path, call: &Call, several: bool) -> Result<(Source, Vec<u8>)> {
         if path == Path::new("-") {
-            if !is_given(self.verb, call, Role::Rename) {
+            if self.verb.by_role(Role::Rename).is_some() && !is_given(self.verb, call, Role::Rename) {
                 let text = format!("{}: standard input has no name", self.verb.name);
                 return Err(Error::bad_request(text).hint("give it one with --as NAME").into());
             }

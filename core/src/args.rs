@@ -3,6 +3,8 @@
 //! [`args!`](crate::args!) turns a struct into its own decoder and a constant list of [`ArgSpec`]s. The list makes help,
 //! completion and the command line's parser; the decoder checks types on the server, whatever a client sent.
 
+mod wrong;
+
 use std::fmt;
 use std::ops::Deref;
 use std::path::PathBuf;
@@ -14,6 +16,25 @@ use crate::path::RemotePath;
 use crate::size::ByteSize;
 
 /// A verb's arguments as a type. Made by [`args!`](crate::args!), not by hand.
+///
+/// ```
+/// use ferry_core::Args as _;
+///
+/// ferry_core::args! {
+///     /// Greets somebody.
+///     pub struct Greet {
+///         /// Whom to greet.
+///         name: String,
+///     }
+/// }
+/// assert_eq!(Greet::DOC.trim(), "Greets somebody.");
+/// assert_eq!(Greet::ARGS[0].name, "name");
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not declared by `args!`",
+    label = "not the arguments of a verb",
+    note = "write `ferry_core::args! {{ /// What it does. pub struct ... {{ ... }} }}` around the struct"
+)]
 pub trait Args: DeserializeOwned + Send {
     /// Every argument, positional ones in their order.
     const ARGS: &'static [ArgSpec];
@@ -22,8 +43,18 @@ pub trait Args: DeserializeOwned + Send {
 }
 
 /// What a value of an argument is; says how a command line is read and how a word is completed.
+///
+/// ```
+/// use ferry_core::args::{ArgKind, ArgType};
+/// use ferry_core::{ByteSize, RemotePath};
+///
+/// assert_eq!(<RemotePath as ArgType>::KIND, ArgKind::RemotePath);
+/// assert_eq!(<Option<ByteSize> as ArgType>::KIND, ArgKind::Size);
+/// assert_eq!(<Vec<u32> as ArgType>::KIND, ArgKind::Integer);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum ArgKind {
     /// `true` or `false`; a switch without a value.
     Flag,
@@ -44,8 +75,27 @@ pub enum ArgKind {
 
 /// The part that an argument plays in a transfer. The client drives every verb with a body by these, so it needs no
 /// verb's name.
+///
+/// ```
+/// use ferry_core::{Args as _, LocalPath, Many, RemotePath, Role};
+///
+/// ferry_core::args! {
+///     /// Stores files.
+///     pub struct Keep {
+///         /// Files to store.
+///         #[arg(role(Source))]
+///         local: Many<LocalPath>,
+///         /// Folder that they go to.
+///         #[arg(role(Target))]
+///         to: Option<RemotePath>,
+///     }
+/// }
+/// assert_eq!(Keep::ARGS[0].role, Role::Source);
+/// assert_eq!(Keep::ARGS[1].role, Role::Target);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Role {
     /// Where the bytes come from. Several sources are sent one by one.
     Source,
@@ -66,7 +116,24 @@ pub enum Role {
 }
 
 /// One argument, as data.
+///
+/// ```
+/// use ferry_core::Args as _;
+///
+/// ferry_core::args! {
+///     /// Rolls dice.
+///     pub struct Roll {
+///         /// How many sides they have; 6 when absent.
+///         #[arg(short('s'))]
+///         sides: Option<u32>,
+///     }
+/// }
+/// let sides = &Roll::ARGS[0];
+/// assert_eq!((sides.name, sides.short), ("sides", Some('s')));
+/// assert!(sides.is_option && !sides.required);
+/// ```
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct ArgSpec {
     /// The field's name; the option's long name with `-` for `_`.
     pub name: &'static str,
@@ -92,9 +159,17 @@ pub struct ArgSpec {
 
 impl ArgSpec {
     /// The argument that a field of type `T` makes.
+    ///
+    /// ```
+    /// use ferry_core::args::{ArgKind, ArgSpec};
+    ///
+    /// let times = ArgSpec::of::<Option<u32>>("times", "How often.");
+    /// assert_eq!(times.kind, ArgKind::Integer);
+    /// assert!(!times.required && !times.is_option);
+    /// ```
     pub const fn of<T: ArgType>(name: &'static str, doc: &'static str) -> Self {
         Self {
-            name,
+            name: plain(name),
             doc,
             kind: T::KIND,
             choices: T::CHOICES,
@@ -108,6 +183,20 @@ impl ArgSpec {
     }
 
     /// Gives it another name than the field's, for words that Rust reserves. `#[arg(name("as"))]`
+    ///
+    /// ```
+    /// use ferry_core::Args as _;
+    ///
+    /// ferry_core::args! {
+    ///     /// Does something.
+    ///     pub struct Mine {
+    ///         /// What it is for.
+    ///         #[arg(name("as"), option)]
+    ///         rename: Option<String>,
+    ///     }
+    /// }
+    /// assert_eq!(Mine::ARGS[0].name, "as"); // written `--as VALUE`
+    /// ```
     #[must_use]
     pub const fn name(mut self, name: &'static str) -> Self {
         self.name = name;
@@ -115,6 +204,20 @@ impl ArgSpec {
     }
 
     /// Gives it a one-letter name. `#[arg(short('r'))]`
+    ///
+    /// ```
+    /// use ferry_core::Args as _;
+    ///
+    /// ferry_core::args! {
+    ///     /// Does something.
+    ///     pub struct Mine {
+    ///         /// What it is for.
+    ///         #[arg(short('n'))]
+    ///         times: Option<u32>,
+    ///     }
+    /// }
+    /// assert_eq!(Mine::ARGS[0].short, Some('n')); // written `-n 3` or `--times 3`
+    /// ```
     #[must_use]
     pub const fn short(mut self, short: char) -> Self {
         self.short = Some(short);
@@ -123,6 +226,20 @@ impl ArgSpec {
     }
 
     /// Has it written as `--name VALUE`. `#[arg(option)]`
+    ///
+    /// ```
+    /// use ferry_core::Args as _;
+    ///
+    /// ferry_core::args! {
+    ///     /// Does something.
+    ///     pub struct Mine {
+    ///         /// What it is for.
+    ///         #[arg(option)]
+    ///         times: Option<u32>,
+    ///     }
+    /// }
+    /// assert!(Mine::ARGS[0].is_option); // written `--times 3`
+    /// ```
     #[must_use]
     pub const fn option(mut self) -> Self {
         self.is_option = true;
@@ -130,6 +247,20 @@ impl ArgSpec {
     }
 
     /// Gives it a part in a transfer. `#[arg(role(Source))]`
+    ///
+    /// ```
+    /// use ferry_core::Args as _;
+    ///
+    /// ferry_core::args! {
+    ///     /// Does something.
+    ///     pub struct Mine {
+    ///         /// What it is for.
+    ///         #[arg(role(Source))]
+    ///         file: ferry_core::LocalPath,
+    ///     }
+    /// }
+    /// assert_eq!(Mine::ARGS[0].role, ferry_core::Role::Source);
+    /// ```
     #[must_use]
     pub const fn role(mut self, role: Role) -> Self {
         self.role = role;
@@ -137,6 +268,31 @@ impl ArgSpec {
     }
 
     /// Says that the verb proposes values. `#[arg(dynamic)]`
+    ///
+    /// ```
+    /// use ferry_core::{Access, Context, Reply, Result, Spec, Verb};
+    ///
+    /// ferry_core::args! {
+    ///     /// Plays a song.
+    ///     pub struct Play {
+    ///         /// What to play.
+    ///         #[arg(dynamic)]
+    ///         song: String,
+    ///     }
+    /// }
+    /// impl Verb for Play {
+    ///     const SPEC: Spec = Spec::of::<Self>("play", Access::Public);
+    ///     async fn run(self, _ctx: &mut Context<'_>) -> Result<Reply> {
+    ///         Ok(Reply::text(self.song))
+    ///     }
+    ///     async fn complete(_arg: &str, _word: &str, _ctx: &mut Context<'_>) -> Result<Vec<String>> {
+    ///         Ok(vec!["help".into(), "hey-jude".into(), "yesterday".into()])
+    ///     }
+    /// }
+    /// let harness = ferry_testkit::Harness::of::<Play>();
+    /// let proposals = ferry_core::rt::block_on(harness.complete("play", "song", "he")).unwrap();
+    /// assert_eq!(proposals, ["help", "hey-jude"]);
+    /// ```
     #[must_use]
     pub const fn dynamic(mut self) -> Self {
         self.dynamic = true;
@@ -144,8 +300,106 @@ impl ArgSpec {
     }
 }
 
+/// A field's name without the `r#` of a word that Rust reserves.
+const fn plain(name: &'static str) -> &'static str {
+    match name.as_bytes() {
+        [b'r', b'#', plain @ ..] => match std::str::from_utf8(plain) {
+            Ok(plain) => plain,
+            Err(_) => name,
+        },
+        _ => name,
+    }
+}
+
 /// A type that a field of a verb's arguments can have. Authors bring their own by implementing it, usually with
 /// [`ArgKind::Text`] or [`ArgKind::Choice`] and a `Deserialize` that checks.
+///
+/// One of a few words:
+/// ```
+/// use ferry_core::args::{ArgKind, ArgType};
+/// use ferry_core::serde::Deserialize;
+/// use ferry_core::{Access, Context, Reply, Result, Spec, Verb};
+///
+/// #[derive(Debug, Clone, Copy, Deserialize)]
+/// #[serde(crate = "ferry_core::serde", rename_all = "lowercase")]
+/// pub enum Mood {
+///     Happy,
+///     Gloomy,
+/// }
+/// impl ArgType for Mood {
+///     const KIND: ArgKind = ArgKind::Choice;
+///     const CHOICES: &'static [&'static str] = &["happy", "gloomy"];
+/// }
+///
+/// ferry_core::args! {
+///     /// Greets.
+///     pub struct Greet {
+///         /// In which mood.
+///         mood: Mood,
+///     }
+/// }
+/// impl Verb for Greet {
+///     const SPEC: Spec = Spec::of::<Self>("greet", Access::Public);
+///     async fn run(self, _ctx: &mut Context<'_>) -> Result<Reply> {
+///         Ok(Reply::text(match self.mood {
+///             Mood::Happy => "hello!",
+///             Mood::Gloomy => "oh, you",
+///         }))
+///     }
+/// }
+/// let harness = ferry_testkit::Harness::of::<Greet>();
+/// assert_eq!(harness.ok("greet happy").text.as_deref(), Some("hello!"));
+/// let refused = harness.err("greet hapy");
+/// assert_eq!(refused.message, "greet: MOOD: `hapy` is not possible; did you mean `happy`?");
+/// ```
+///
+/// Anything else:
+/// ```
+/// use ferry_core::args::{ArgKind, ArgType};
+/// use ferry_core::serde::{Deserialize, Deserializer, de};
+/// use ferry_core::{Access, Context, ErrorKind, Reply, Result, Spec, Verb};
+///
+/// /// A colour like `#ff8000`.
+/// #[derive(Debug, Clone)]
+/// pub struct Colour(u32);
+///
+/// impl ArgType for Colour {
+///     const KIND: ArgKind = ArgKind::Text;
+/// }
+/// impl<'de> Deserialize<'de> for Colour {
+///     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+///         let text = String::deserialize(deserializer)?;
+///         let digits = text.strip_prefix('#').filter(|digits| digits.len() == 6);
+///         let value = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok());
+///         value.map(Self).ok_or_else(|| de::Error::custom("a colour is # and six hex digits"))
+///     }
+/// }
+///
+/// ferry_core::args! {
+///     /// Paints the town.
+///     pub struct Paint {
+///         /// The colour to paint it in.
+///         colour: Colour,
+///     }
+/// }
+/// impl Verb for Paint {
+///     const SPEC: Spec = Spec::of::<Self>("paint", Access::Public);
+///     async fn run(self, _ctx: &mut Context<'_>) -> Result<Reply> {
+///         Ok(Reply::text(format!("{} parts of red", self.colour.0 >> 16)))
+///     }
+/// }
+/// let harness = ferry_testkit::Harness::of::<Paint>();
+/// assert_eq!(harness.ok("paint '#ff8000'").text.as_deref(), Some("255 parts of red"));
+/// let refused = harness.err("paint red");
+/// assert_eq!(refused.kind, ErrorKind::BadRequest);
+/// assert!(refused.message.contains("argument `colour`: a colour is # and six hex digits"));
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the type of an argument",
+    label = "no type of an argument",
+    note = "arguments are `String`, `bool`, whole numbers (`u8` to `u64`, `i8` to `i64`), `ByteSize`, `RemotePath` or `LocalPath`, alone or in `Option`, `Vec` or `Many`",
+    note = "a type of your own becomes one by `impl ferry_core::ArgType` and serde's `Deserialize`"
+)]
 pub trait ArgType: DeserializeOwned {
     /// What its values are.
     const KIND: ArgKind;
@@ -168,7 +422,9 @@ macro_rules! arg_types {
         }
     )+};
 }
-arg_types!(String => Text, u16 => Integer, u32 => Integer, u64 => Integer, i64 => Integer, ByteSize => Size, RemotePath => RemotePath, LocalPath => LocalPath);
+arg_types!(String => Text, ByteSize => Size, RemotePath => RemotePath, LocalPath => LocalPath);
+arg_types!(u8 => Integer, u16 => Integer, u32 => Integer, u64 => Integer, usize => Integer);
+arg_types!(i8 => Integer, i16 => Integer, i32 => Integer, i64 => Integer, isize => Integer);
 
 impl ArgType for bool {
     const KIND: ArgKind = ArgKind::Flag;
@@ -198,6 +454,28 @@ impl<T: ArgType> ArgType for Vec<T> {
 }
 
 /// One or more values: a `Vec` that is never empty.
+///
+/// ```
+/// use ferry_core::{Access, Context, ErrorKind, Many, Reply, Result, Spec, Verb};
+///
+/// ferry_core::args! {
+///     /// Finds the longest word.
+///     pub struct Longest {
+///         /// Words to compare.
+///         words: Many<String>,
+///     }
+/// }
+/// impl Verb for Longest {
+///     const SPEC: Spec = Spec::of::<Self>("longest", Access::Public);
+///     async fn run(self, _ctx: &mut Context<'_>) -> Result<Reply> {
+///         let longest = self.words.iter().max_by_key(|word| word.len());
+///         Ok(Reply::text(longest.map_or("", String::as_str)))
+///     }
+/// }
+/// let harness = ferry_testkit::Harness::of::<Longest>();
+/// assert_eq!(harness.ok("longest a bbb cc").text.as_deref(), Some("bbb"));
+/// assert_eq!(harness.err("longest").kind, ErrorKind::BadRequest);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Many<T>(Vec<T>);
 
@@ -211,6 +489,14 @@ impl<T> Deref for Many<T> {
     type Target = [T];
     fn deref(&self) -> &[T] {
         &self.0
+    }
+}
+
+impl<'a, T> IntoIterator for &'a Many<T> {
+    type Item = &'a T;
+    type IntoIter = std::slice::Iter<'a, T>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
     }
 }
 
@@ -234,6 +520,11 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Many<T> {
 }
 
 /// A path on the client's machine. Only its last name ever reaches the server.
+///
+/// ```
+/// let path = ferry_core::LocalPath("holiday/beach.jpg".into());
+/// assert_eq!(path.0.file_name().unwrap(), "beach.jpg");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LocalPath(pub PathBuf);
 
@@ -247,6 +538,14 @@ impl<'de> Deserialize<'de> for LocalPath {
 
 impl LocalPath {
     /// The path as a remote one of the same bytes.
+    ///
+    /// ```
+    /// use ferry_core::{HomePath, LocalPath};
+    ///
+    /// let name = LocalPath("beach.jpg".into()).to_remote();
+    /// assert_eq!(name.resolve(&HomePath::parse("/photos")?)?.to_string(), "/photos/beach.jpg");
+    /// # Ok::<(), ferry_core::Error>(())
+    /// ```
     pub fn to_remote(&self) -> RemotePath {
         use std::os::unix::ffi::OsStrExt as _;
         RemotePath(self.0.as_os_str().as_bytes().to_vec())
@@ -336,7 +635,7 @@ macro_rules! args {
         $vis:vis struct $name:ident {
             $(
                 $(#[doc = $field_doc:literal])+
-                $(#[arg($($method:ident $(($($value:tt)*))?),+ $(,)?)])?
+                $(#[arg($($method:ident $(($($value:tt)+))?),+ $(,)?)])?
                 $field:ident : $ty:ty
             ),* $(,)?
         }
@@ -348,13 +647,15 @@ macro_rules! args {
         }
 
         const _: () = {
-            #[allow(unused_imports, reason = "only some verbs name a role")]
-            use $crate::args::Role::*;
-
             impl $crate::args::Args for $name {
                 const ARGS: &'static [$crate::args::ArgSpec] = &[$(
                     $crate::args::ArgSpec::of::<$ty>(stringify!($field), concat!($($field_doc, "\n"),+))
-                        $($( .$method($($($value)*)?) )+)?
+                        $($( .$method($({
+                            // Roles by their own names, here alone: a verb may be called `Rename`.
+                            #[allow(unused_imports, reason = "most options are no role")]
+                            use $crate::args::Role::*;
+                            $($value)+
+                        })?) )+)?
                 ),*];
                 const DOC: &'static str = concat!($($doc, "\n"),+);
             }
@@ -393,6 +694,7 @@ macro_rules! args {
             }
         };
     };
+    ($($what:tt)*) => { $crate::args_wrong! { $($what)* } };
 }
 
 #[cfg(test)]
@@ -415,6 +717,25 @@ mod tests {
             /// Loudly.
             loud: bool,
         }
+    }
+
+    crate::args! {
+        /// Has a word that Rust reserves.
+        pub(crate) struct Reserved {
+            /// What kind.
+            #[arg(option)]
+            r#type: Option<String>,
+        }
+    }
+
+    #[test]
+    fn a_word_that_rust_reserves_is_a_name_like_any_other() {
+        assert_eq!(Reserved::ARGS[0].name, "type");
+        let bytes = rmp_serde::to_vec_named(&std::collections::BTreeMap::from([("type", "f")])).unwrap();
+        assert_eq!(
+            rmp_serde::from_slice::<Reserved>(&bytes).unwrap().r#type.as_deref(),
+            Some("f")
+        );
     }
 
     fn decode(value: &impl Serialize) -> Result<Sample, rmp_serde::decode::Error> {

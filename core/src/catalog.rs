@@ -26,6 +26,9 @@ pub struct VerbInfo {
     /// Which way contents flow.
     #[serde(default)]
     pub body: Body,
+    /// What the name of the one body ends in that all sources together make; empty when each makes its own.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub makes: String,
     /// The version of its crate that had it first.
     #[serde(default)]
     pub since: String,
@@ -108,6 +111,7 @@ impl VerbInfo {
             args: spec.args.iter().map(ArgInfo::from).collect(),
             access: spec.access,
             body: spec.body,
+            makes: spec.makes.to_owned(),
             since: spec.since.to_owned(),
             examples: spec.examples.iter().map(|e| (e.line.to_owned(), e.doc.to_owned())).collect(),
             krate: krate.to_owned(),

@@ -7,8 +7,23 @@ use std::sync::LazyLock;
 use concurrent_queue::ConcurrentQueue;
 
 /// The most bytes of contents a chunk holds: 256 KiB, where loopback and page cache reach their full speed.
+///
+/// ```
+/// use ferry_core::chunk::{CHUNK_BYTES, Chunk};
+///
+/// let contents = vec![7; CHUNK_BYTES + 1];
+/// let chunks: Vec<Chunk> = contents.chunks(CHUNK_BYTES).map(Chunk::from).collect();
+/// assert_eq!((chunks[0].len(), chunks[1].len()), (CHUNK_BYTES, 1));
+/// ```
 pub const CHUNK_BYTES: usize = 256 * 1024;
 /// Room in front of the contents for a frame's header, so that header and contents go out in one write.
+///
+/// ```
+/// use ferry_core::chunk::{Chunk, HEADROOM_BYTES};
+///
+/// let header = [0; HEADROOM_BYTES];
+/// assert_eq!(Chunk::from(&b"abc"[..]).framed(&header).len(), HEADROOM_BYTES + 3);
+/// ```
 pub const HEADROOM_BYTES: usize = 16;
 /// How many idle buffers are kept: 2 MiB in all.
 const IDLE_CHUNKS: usize = 8;
@@ -16,6 +31,15 @@ const IDLE_CHUNKS: usize = 8;
 static IDLE: LazyLock<ConcurrentQueue<Vec<u8>>> = LazyLock::new(|| ConcurrentQueue::bounded(IDLE_CHUNKS));
 
 /// Some bytes of a body: at most [`CHUNK_BYTES`], owned, and recycled when dropped.
+///
+/// ```
+/// use ferry_core::Chunk;
+///
+/// let mut chunk = Chunk::from(&b"contents"[..]);
+/// assert_eq!(&chunk[..3], b"con");
+/// chunk.make_ascii_uppercase();
+/// assert_eq!(&*chunk, b"CONTENTS");
+/// ```
 pub struct Chunk {
     buffer: Vec<u8>,
     len: usize,
@@ -25,6 +49,12 @@ impl Chunk {
     /// A chunk with room for `len` bytes of unspecified contents; a large one comes from the recycled ones.
     ///
     /// `len` above [`CHUNK_BYTES`] is cut to it.
+    ///
+    /// ```
+    /// let mut chunk = ferry_core::Chunk::with_len(3);
+    /// chunk.copy_from_slice(b"abc");
+    /// assert_eq!(&*chunk, b"abc");
+    /// ```
     pub fn with_len(len: usize) -> Self {
         let len = len.min(CHUNK_BYTES);
         // A small body never holds more than twice what it weighs: flow control counts contents, not buffers.
@@ -37,16 +67,38 @@ impl Chunk {
     }
 
     /// A full-sized chunk of unspecified contents, to be read into and then cut.
+    ///
+    /// ```
+    /// use std::io::Read as _;
+    ///
+    /// let mut reader = &b"some contents"[..];
+    /// let mut chunk = ferry_core::Chunk::full();
+    /// let read = reader.read(&mut chunk)?;
+    /// chunk.truncate(read);
+    /// assert_eq!(&*chunk, b"some contents");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn full() -> Self {
         Self::with_len(CHUNK_BYTES)
     }
 
     /// Keeps the first `len` bytes.
+    ///
+    /// ```
+    /// let mut chunk = ferry_core::Chunk::from(&b"contents"[..]);
+    /// chunk.truncate(3);
+    /// assert_eq!(&*chunk, b"con");
+    /// ```
     pub fn truncate(&mut self, len: usize) {
         self.len = self.len.min(len);
     }
 
     /// Puts `header` directly in front of the contents and gives both as one slice.
+    ///
+    /// ```
+    /// let mut chunk = ferry_core::Chunk::from(&b"contents"[..]);
+    /// assert_eq!(chunk.framed(b"8:"), b"8:contents");
+    /// ```
     ///
     /// # Panics
     /// When the header is longer than [`HEADROOM_BYTES`]: a mistake of the caller, not of a peer.

@@ -1,9 +1,12 @@
 //! What a verb gets besides its arguments: the user, his home, his working folder, and ways to send rows and contents.
 
+mod body;
+mod link;
+mod rows;
+
 use std::fmt;
 
 use crate::catalog::VerbInfo;
-use crate::chunk::Chunk;
 use crate::digest::{Digest, Hasher};
 use crate::dispatch::Env;
 use crate::error::{Error, ErrorKind, Result};
@@ -11,54 +14,35 @@ use crate::home::GuardedHome;
 use crate::logins::Logins;
 use crate::path::{HomePath, RemotePath};
 use crate::registry::Registry;
-use crate::reply::{Column, Layout, Value};
 use crate::spec::{Body, Spec};
-use crate::store::{EntryKind, FileInfo, Source, Start, Upload};
+use crate::store::{EntryKind, Start};
 use crate::user::User;
-use crate::verb::BoxFuture;
-use crate::wire::message::{Begin, End, Offer, Problem, Progress, Rows};
+use crate::wire::message::{Begin, End, Offer};
 
-/// Rows are sent when they weigh so much, in bytes: a third of a control frame, for a value may be larger than estimated.
-const ROWS_FLUSH_BYTES: usize = 20 * 1024;
-/// The first rows are sent when there are so many, so that they are seen while the rest is still being read.
-const FIRST_ROWS: usize = 64;
-
-/// What a verb sends while it runs.
-#[derive(Debug)]
-pub enum Event {
-    /// How the body starts.
-    Begin(Begin),
-    /// Some rows.
-    Rows(Rows),
-    /// One of several things went wrong.
-    Problem(Problem),
-    /// How far it is.
-    Progress(Progress),
-    /// Contents.
-    Data(Chunk),
-    /// The body is complete.
-    End(End),
-}
-
-/// What a verb receives while it runs.
-#[derive(Debug)]
-pub enum Inbound {
-    /// Contents.
-    Data(Chunk),
-    /// The body is complete.
-    End(End),
-}
-
-/// The way to whoever asked: a connection, or a test. Ids in events are filled in on the other side.
-pub trait Link: Send + Sync {
-    /// Sends an event; waits while the other side has no room.
-    fn emit(&mut self, event: Event) -> BoxFuture<'_, Result<()>>;
-
-    /// Waits for what comes next.
-    fn receive(&mut self) -> BoxFuture<'_, Result<Inbound>>;
-}
+pub use link::{Event, Inbound, Link, check_end};
+use rows::RowBuffer;
 
 /// Everything that one request may touch.
+///
+/// ```
+/// # use ferry_core::{store::*, *};
+/// # use ferry_testkit::Harness;
+/// # args! {
+/// #     /// Does it.
+/// #     pub struct Mine {}
+/// # }
+/// # impl Verb for Mine {
+/// #     const SPEC: Spec = Spec::of::<Self>("mine", Access::Read);
+/// async fn run(self, ctx: &mut Context<'_>) -> Result<Reply> {
+///     let place = ctx.path(&RemotePath::from("hello.txt"))?;
+///     let entry = ctx.home().stat(&place).await?;
+///     Ok(Reply::text(format!("{} has a file of {} bytes", ctx.user().name, entry.size)))
+/// }
+/// # }
+/// let harness = Harness::of::<Mine>();
+/// harness.seed("hello.txt", b"Hello!");
+/// assert_eq!(harness.ok("mine").text.as_deref(), Some("alice has a file of 6 bytes"));
+/// ```
 pub struct Context<'c> {
     user: &'c User,
     registry: &'c Registry,
@@ -80,34 +64,6 @@ pub struct Context<'c> {
 impl fmt::Debug for Context<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Context({} in {} for {})", self.spec.name, self.cwd, self.user.name)
-    }
-}
-
-#[derive(Default)]
-struct RowBuffer {
-    columns: Option<(Layout, &'static [Column])>,
-    announced: bool,
-    rows: Vec<Vec<Value>>,
-    weight: usize,
-    /// Rows that were gathered under earlier columns.
-    earlier: Vec<Rows>,
-}
-
-impl RowBuffer {
-    /// Takes the rows gathered so far as a message, if there is anything to tell.
-    fn take(&mut self) -> Option<Rows> {
-        let (layout, columns) = self.columns?;
-        if self.rows.is_empty() && self.announced {
-            return None;
-        }
-        let columns = (!self.announced).then(|| columns.iter().map(Into::into).collect());
-        (self.announced, self.weight) = (true, 0);
-        Some(Rows {
-            id: 0,
-            columns,
-            layout,
-            rows: std::mem::take(&mut self.rows),
-        })
     }
 }
 
@@ -133,32 +89,151 @@ impl<'c> Context<'c> {
         }
     }
 
+    /// The same with a home that cannot be written, whatever the verb declared: proposing values changes nothing.
+    pub(crate) fn reading(self) -> Self {
+        let home = self.home.reading();
+        Self { home, ..self }
+    }
+
     /// Who asks.
+    ///
+    /// ```
+    /// # use ferry_core::{store::*, *};
+    /// # use ferry_testkit::Harness;
+    /// # args! {
+    /// #     /// Does it.
+    /// #     pub struct Mine {}
+    /// # }
+    /// # impl Verb for Mine {
+    /// #     const SPEC: Spec = Spec::of::<Self>("mine", Access::Read);
+    /// async fn run(self, ctx: &mut Context<'_>) -> Result<Reply> {
+    ///     Ok(Reply::text(format!("hello, {}", ctx.user().name)))
+    /// }
+    /// # }
+    /// assert_eq!(Harness::of::<Mine>().ok("mine").text.as_deref(), Some("hello, alice"));
+    /// ```
     pub fn user(&self) -> &User {
         self.user
     }
 
     /// His home, with the rights that the verb declared. Cheap to clone.
+    ///
+    /// ```
+    /// # use ferry_core::{store::*, *};
+    /// # use ferry_testkit::Harness;
+    /// # args! {
+    /// #     /// Does it.
+    /// #     pub struct Mine {}
+    /// # }
+    /// # impl Verb for Mine {
+    /// #     const SPEC: Spec = Spec::of::<Self>("mine", Access::Read);
+    /// async fn run(self, ctx: &mut Context<'_>) -> Result<Reply> {
+    ///     let names = ctx.home().entries(ctx.cwd()).await?;
+    ///     Ok(Reply::text(format!("{} things here", names.len())))
+    /// }
+    /// # }
+    /// let harness = Harness::of::<Mine>();
+    /// harness.seed_dir("docs");
+    /// assert_eq!(harness.ok("mine").text.as_deref(), Some("1 things here"));
+    /// ```
     pub fn home(&self) -> &GuardedHome {
         &self.home
     }
 
     /// His saved logins.
+    ///
+    /// ```
+    /// # use ferry_core::{store::*, *};
+    /// # use ferry_testkit::Harness;
+    /// # args! {
+    /// #     /// Does it.
+    /// #     pub struct Mine {}
+    /// # }
+    /// # impl Verb for Mine {
+    /// #     const SPEC: Spec = Spec::of::<Self>("mine", Access::Read);
+    /// async fn run(self, ctx: &mut Context<'_>) -> Result<Reply> {
+    ///     let logins = ctx.logins().list().await?;
+    ///     Ok(Reply::text(format!("{} saved logins", logins.len())))
+    /// }
+    /// # }
+    /// assert_eq!(Harness::of::<Mine>().ok("mine").text.as_deref(), Some("0 saved logins"));
+    /// ```
     pub fn logins(&self) -> &'c dyn Logins {
         self.logins
     }
 
     /// The working folder.
+    ///
+    /// ```
+    /// # use ferry_core::{store::*, *};
+    /// # use ferry_testkit::Harness;
+    /// # args! {
+    /// #     /// Does it.
+    /// #     pub struct Mine {}
+    /// # }
+    /// # impl Verb for Mine {
+    /// #     const SPEC: Spec = Spec::of::<Self>("mine", Access::Read);
+    /// async fn run(self, ctx: &mut Context<'_>) -> Result<Reply> {
+    ///     Ok(Reply::text(ctx.cwd().to_string()))
+    /// }
+    /// # }
+    /// assert_eq!(Harness::of::<Mine>().ok("mine").text.as_deref(), Some("/"));
+    /// ```
     pub fn cwd(&self) -> &HomePath {
         &self.cwd
     }
 
     /// What the client said of the body.
+    ///
+    /// ```
+    /// # use ferry_core::{store::*, *};
+    /// # use ferry_testkit::Harness;
+    /// # args! {
+    /// #     /// Does it.
+    /// #     pub struct Mine {
+    /// #         /// File to send.
+    /// #         #[arg(role(Source))]
+    /// #         file: LocalPath,
+    /// #     }
+    /// # }
+    /// # impl Verb for Mine {
+    /// #     const SPEC: Spec = Spec::of::<Self>("mine", Access::Read).body(Body::In);
+    /// async fn run(self, ctx: &mut Context<'_>) -> Result<Reply> {
+    ///     let said = ctx.offer().size.map_or("nothing".into(), |size| size.to_string());
+    ///     while ctx.receive().await?.is_some() {}
+    ///     Ok(Reply::text(format!("{said} bytes were announced")))
+    /// }
+    /// # }
+    /// let output = Harness::of::<Mine>().send("mine a.txt", b"abc").unwrap();
+    /// assert_eq!(output.text.as_deref(), Some("3 bytes were announced"));
+    /// ```
     pub fn offer(&self) -> &Offer {
         &self.offer
     }
 
     /// The place that a path means.
+    ///
+    /// ```
+    /// # use ferry_core::{store::*, *};
+    /// # use ferry_testkit::Harness;
+    /// # args! {
+    /// #     /// Does it.
+    /// #     pub struct Mine {
+    /// #         /// What to look at.
+    /// #         path: RemotePath,
+    /// #     }
+    /// # }
+    /// # impl Verb for Mine {
+    /// #     const SPEC: Spec = Spec::of::<Self>("mine", Access::Read);
+    /// async fn run(self, ctx: &mut Context<'_>) -> Result<Reply> {
+    ///     let place = ctx.path(&self.path)?;
+    ///     Ok(Reply::text(format!("{} means {place}", self.path)))
+    /// }
+    /// # }
+    /// let harness = Harness::of::<Mine>();
+    /// assert_eq!(harness.ok("mine a/../b").text.as_deref(), Some("a/../b means /b"));
+    /// assert_eq!(harness.err("mine ../b").kind, ErrorKind::Denied);
+    /// ```
     ///
     /// # Errors
     /// `denied` above the home, `bad_path`.
@@ -167,6 +242,31 @@ impl<'c> Context<'c> {
     }
 
     /// The places that some paths mean; the working folder when there are none.
+    ///
+    /// ```
+    /// # use ferry_core::{store::*, *};
+    /// # use ferry_testkit::Harness;
+    /// # args! {
+    /// #     /// Does it.
+    /// #     pub struct Mine {
+    /// #         /// What to look at; the working folder when absent.
+    /// #         paths: Vec<RemotePath>,
+    /// #     }
+    /// # }
+    /// # impl Verb for Mine {
+    /// #     const SPEC: Spec = Spec::of::<Self>("mine", Access::Read);
+    /// async fn run(self, ctx: &mut Context<'_>) -> Result<Reply> {
+    ///     let mut text = String::new();
+    ///     for (written, place) in ctx.paths_or_cwd(&self.paths)? {
+    ///         text.push_str(&format!("{written} is {place}\n"));
+    ///     }
+    ///     Ok(Reply::text(text))
+    /// }
+    /// # }
+    /// let harness = Harness::of::<Mine>();
+    /// assert_eq!(harness.ok("mine a b/c").text.as_deref(), Some("a is /a\nb/c is /b/c\n"));
+    /// assert_eq!(harness.ok("mine").text.as_deref(), Some(". is /\n"));
+    /// ```
     ///
     /// # Errors
     /// As [`Self::path`].
@@ -179,6 +279,34 @@ impl<'c> Context<'c> {
 
     /// Where something called `name` goes when the target is `to`, as with `cp`: into it when it ends in `/` or is a folder,
     /// otherwise `to` is the new name.
+    ///
+    /// ```
+    /// # use ferry_core::{store::*, *};
+    /// # use ferry_testkit::Harness;
+    /// # args! {
+    /// #     /// Does it.
+    /// #     pub struct Mine {
+    /// #         /// What goes there.
+    /// #         from: RemotePath,
+    /// #         /// Where it goes.
+    /// #         to: RemotePath,
+    /// #     }
+    /// # }
+    /// # impl Verb for Mine {
+    /// #     const SPEC: Spec = Spec::of::<Self>("mine", Access::Read);
+    /// async fn run(self, ctx: &mut Context<'_>) -> Result<Reply> {
+    ///     let from = ctx.path(&self.from)?;
+    ///     let name = from.name().unwrap_or_default().to_vec();
+    ///     let to = ctx.target(&self.to, &name, false).await?;
+    ///     Ok(Reply::text(to.to_string()))
+    /// }
+    /// # }
+    /// let harness = Harness::of::<Mine>();
+    /// harness.seed_dir("docs");
+    /// assert_eq!(harness.ok("mine a.txt docs").text.as_deref(), Some("/docs/a.txt"));
+    /// assert_eq!(harness.ok("mine a.txt b.txt").text.as_deref(), Some("/b.txt"));
+    /// assert_eq!(harness.err("mine a.txt missing/").kind, ErrorKind::NotFound);
+    /// ```
     ///
     /// # Errors
     /// `not_directory` when `to` must be a folder (`several`, or it ends in `/`) and is something else, `not_found` when it is
@@ -200,11 +328,77 @@ impl<'c> Context<'c> {
     }
 
     /// The verbs that the user may run, by name.
+    ///
+    /// ```
+    /// # use ferry_core::{store::*, *};
+    /// # use ferry_testkit::Harness;
+    /// # args! {
+    /// #     /// Does it.
+    /// #     pub struct Mine {}
+    /// # }
+    /// # impl Verb for Mine {
+    /// #     const SPEC: Spec = Spec::of::<Self>("mine", Access::Read);
+    /// async fn run(self, ctx: &mut Context<'_>) -> Result<Reply> {
+    ///     let names: Vec<&str> = ctx.verbs().map(|verb| verb.name.as_str()).collect();
+    ///     Ok(Reply::text(names.join(" ")))
+    /// }
+    /// # }
+    /// assert_eq!(Harness::of::<Mine>().ok("mine").text.as_deref(), Some("mine"));
+    /// ```
     pub fn verbs(&self) -> impl Iterator<Item = &VerbInfo> {
         self.registry.visible(self.user).map(|entry| &entry.info)
     }
 
+    /// Every verb that the server has, by name; those too that lists keep from the user.
+    ///
+    /// ```
+    /// # use ferry_core::{store::*, *};
+    /// # use ferry_testkit::Harness;
+    /// # args! {
+    /// #     /// Does it.
+    /// #     pub struct Mine {}
+    /// # }
+    /// # impl Verb for Mine {
+    /// #     const SPEC: Spec = Spec::of::<Self>("mine", Access::Read);
+    /// async fn run(self, ctx: &mut Context<'_>) -> Result<Reply> {
+    ///     Ok(Reply::text(format!("{} verbs", ctx.all_verbs()?.count())))
+    /// }
+    /// # }
+    /// assert_eq!(Harness::of::<Mine>().admin().ok("mine").text.as_deref(), Some("1 verbs"));
+    /// assert_eq!(Harness::of::<Mine>().err("mine").kind, ErrorKind::Denied);
+    /// ```
+    ///
+    /// # Errors
+    /// `denied` unless he is an administrator.
+    pub fn all_verbs(&self) -> Result<impl Iterator<Item = &VerbInfo>> {
+        if !self.user.admin {
+            return Err(Error::denied("only administrators see every verb"));
+        }
+        Ok(self.registry.entries().iter().map(|entry| &entry.info))
+    }
+
     /// The verb that the user means by a name or an alias.
+    ///
+    /// ```
+    /// # use ferry_core::{store::*, *};
+    /// # use ferry_testkit::Harness;
+    /// # args! {
+    /// #     /// Does it.
+    /// #     pub struct Mine {
+    /// #         /// The verb to explain.
+    /// #         verb: String,
+    /// #     }
+    /// # }
+    /// # impl Verb for Mine {
+    /// #     const SPEC: Spec = Spec::of::<Self>("mine", Access::Read);
+    /// async fn run(self, ctx: &mut Context<'_>) -> Result<Reply> {
+    ///     Ok(Reply::text(ctx.verb(&self.verb)?.usage()))
+    /// }
+    /// # }
+    /// let harness = Harness::of::<Mine>();
+    /// assert_eq!(harness.ok("mine mine").text.as_deref(), Some("mine VERB"));
+    /// assert_eq!(harness.err("mine yours").kind, ErrorKind::UnknownVerb);
+    /// ```
     ///
     /// # Errors
     /// `unknown_verb`, `denied`.
@@ -212,203 +406,18 @@ impl<'c> Context<'c> {
         self.registry.resolve(name, self.user).map(|entry| &entry.info)
     }
 
-    /// Says what the following rows are made of.
-    pub fn columns(&mut self, layout: Layout, columns: &'static [Column]) {
-        let earlier = self.rows.take();
-        self.rows.earlier.extend(earlier);
-        self.rows.columns = Some((layout, columns));
-        self.rows.announced = false;
-    }
-
-    /// Sends a row: one value a column. Rows are gathered and sent some at a time; memory does not grow with their number.
-    ///
-    /// # Errors
-    /// `internal` when the values do not fit the columns; `cancelled` or `unreachable` when nobody listens any more.
-    pub async fn row(&mut self, values: impl IntoIterator<Item = Value> + Send) -> Result<()> {
-        let values: Vec<Value> = values.into_iter().collect();
-        if self.rows.columns.is_none_or(|(_, columns)| columns.len() != values.len()) {
-            return Err(Error::internal(format!("{}: a row does not fit its columns", self.spec.name)));
-        }
-        self.rows.weight += values.iter().map(Value::weight).sum::<usize>();
-        self.rows.rows.push(values);
-        if self.rows.weight >= ROWS_FLUSH_BYTES || (!self.rows.announced && self.rows.rows.len() >= FIRST_ROWS) {
-            self.flush().await?;
-        }
-        Ok(())
-    }
-
-    /// Sends the rows gathered so far.
-    ///
-    /// # Errors
-    /// `cancelled` or `unreachable` when nobody listens any more.
-    pub async fn flush(&mut self) -> Result<()> {
-        let now = self.rows.take();
-        for rows in std::mem::take(&mut self.rows.earlier).into_iter().chain(now) {
-            self.link.emit(Event::Rows(rows)).await?;
-        }
-        Ok(())
-    }
-
-    /// Takes the result of one of several things. With `several`, a failure is told as a problem and the request goes on, to
-    /// end with exit code 11; alone, it is the request's failure.
-    ///
-    /// # Errors
-    /// The failure itself, unless `several`.
-    pub async fn item<T>(&mut self, result: Result<T>, several: bool) -> Result<Option<T>> {
-        match result {
-            Ok(value) => Ok(Some(value)),
-            Err(error) if several && !matches!(error.kind, ErrorKind::Cancelled | ErrorKind::Unreachable) => {
-                self.flush().await?;
-                self.problems += 1;
-                self.link.emit(Event::Problem(Problem::new(0, &error))).await?;
-                Ok(None)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Says how far long work is. Call it as often as you like: the client is told a few times a second at most.
-    ///
-    /// # Errors
-    /// `cancelled` or `unreachable` when nobody listens any more.
-    pub async fn progress(&mut self, done: u64, total: Option<u64>, text: &str) -> Result<()> {
-        self.link
-            .emit(Event::Progress(Progress {
-                id: 0,
-                done,
-                total,
-                text: text.to_owned(),
-            }))
-            .await
-    }
-
-    /// The next contents from the client; `None` when all of them have come and their digest is right. For verbs with
-    /// [`Body::In`] that store no file; those that do hand an upload to [`Self::receive_into`].
-    ///
-    /// # Errors
-    /// `digest_mismatch`; `bad_request` when there is no body.
-    pub async fn receive(&mut self) -> Result<Option<Chunk>> {
-        self.expect_body(Body::In)?;
-        if !self.begun {
-            self.begin(Begin::new(Start::BEGINNING)).await?;
-        }
-        match self.link.receive().await? {
-            Inbound::Data(chunk) => {
-                self.received.update(&chunk);
-                Ok(Some(chunk))
-            }
-            Inbound::End(end) => check_end(&end, self.received.len_bytes(), self.received.finish()).map(|()| None),
-        }
-    }
-
-    /// Receives the whole body into an upload and commits it.
-    ///
-    /// # Errors
-    /// Those of [`Upload::write`] and [`Upload::commit`].
-    pub async fn receive_into(&mut self, mut upload: Box<dyn Upload>, path: &HomePath) -> Result<FileInfo> {
-        self.expect_body(Body::In)?;
-        let start = upload.start();
-        let id = Some(upload.id().to_owned()).filter(|id| !id.is_empty());
-        self.begin(Begin {
-            upload: id,
-            path: Some(path.into()),
-            ..Begin::new(start)
-        })
-        .await?;
-        let mut held = start.offset;
-        loop {
-            match self.link.receive().await? {
-                Inbound::Data(chunk) => {
-                    held += chunk.len() as u64;
-                    upload.write(chunk).await?;
-                }
-                Inbound::End(end) if end.size != held => {
-                    let text = format!("{path}: {} bytes were announced and {held} are here", end.size);
-                    return Err(Error::new(ErrorKind::OffsetMismatch, text).at(path));
-                }
-                Inbound::End(end) => return upload.commit(end.digest).await,
-            }
-        }
-    }
-
-    /// Sends contents to the client. What a verb sends is one body; its digest follows by itself when the verb ends.
-    ///
-    /// # Errors
-    /// `cancelled` or `unreachable` when nobody listens any more.
-    pub async fn send(&mut self, chunk: Chunk) -> Result<()> {
-        self.expect_body(Body::Out)?;
-        if !self.begun {
-            self.begin(Begin::new(Start::BEGINNING)).await?;
-        }
-        self.sending = true;
-        self.sent.update(&chunk);
-        self.link.emit(Event::Data(chunk)).await
-    }
-
-    /// Sends a whole file as the body, from where the client's bytes end.
-    ///
-    /// # Errors
-    /// Those of [`Source::next`].
-    pub async fn send_from(&mut self, mut source: Box<dyn Source>) -> Result<FileInfo> {
-        self.expect_body(Body::Out)?;
-        let mut file = source.file().clone();
-        self.begin(Begin {
-            path: Some(file.path.clone()),
-            size: Some(file.size),
-            modified: Some(file.modified),
-            executable: file.executable,
-            version: Some(file.version),
-            ..Begin::new(source.start())
-        })
-        .await?;
-        let mut size = source.start().offset;
-        while let Some(chunk) = source.next().await? {
-            size += chunk.len() as u64;
-            self.link.emit(Event::Data(chunk)).await?;
-        }
-        let digest = source.digest();
-        self.link.emit(Event::End(End { id: 0, size, digest })).await?;
-        (file.size, file.digest) = (size, Some(digest));
-        Ok(file)
-    }
-
-    fn expect_body(&self, body: Body) -> Result<()> {
-        if self.spec.body == body {
-            Ok(())
-        } else {
-            Err(Error::internal(format!("{}: declared no such body", self.spec.name)))
-        }
-    }
-
-    async fn begin(&mut self, begin: Begin) -> Result<()> {
-        if std::mem::replace(&mut self.begun, true) {
-            return Err(Error::internal(format!("{}: one request has one body", self.spec.name)));
-        }
-        self.link.emit(Event::Begin(begin)).await
-    }
-
     /// Sends what is left when the verb has ended well; gives the number of problems.
     pub(crate) async fn finish(&mut self) -> Result<u64> {
         self.flush().await?;
+        // Whoever declares a body and sends neither contents nor rows has sent an empty one: a client that waits for a file gets it.
+        if self.spec.body == Body::Out && !self.begun && self.rows.is_unused() {
+            self.begin(Begin::new(Start::BEGINNING)).await?;
+            self.sending = true;
+        }
         if self.sending {
             let (size, digest): (u64, Digest) = (self.sent.len_bytes(), self.sent.finish());
             self.link.emit(Event::End(End { id: 0, size, digest })).await?;
         }
         Ok(self.problems)
     }
-}
-
-/// Checks the sender's last word against what came.
-///
-/// # Errors
-/// `digest_mismatch`.
-pub fn check_end(end: &End, size: u64, digest: Digest) -> Result<()> {
-    if end.size == size && end.digest == digest {
-        return Ok(());
-    }
-    let text = format!(
-        "the contents are not what was sent: {size} bytes with {digest}, announced {} with {}",
-        end.size, end.digest
-    );
-    Err(Error::new(ErrorKind::DigestMismatch, text).hint("try again"))
 }

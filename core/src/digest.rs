@@ -13,8 +13,18 @@ use self::md5::Md5;
 mod md5;
 
 /// How a transfer is proven.
+///
+/// ```
+/// use ferry_core::Algorithm;
+///
+/// let algorithm: Algorithm = "blake3".parse()?;
+/// assert_eq!(algorithm, Algorithm::Blake3);
+/// assert_eq!(Algorithm::default(), Algorithm::Md5);
+/// # Ok::<(), String>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Algorithm {
     /// RFC 1321; 16 bytes; the default.
     #[default]
@@ -25,6 +35,10 @@ pub enum Algorithm {
 
 impl Algorithm {
     /// Its name on the wire and the command line.
+    ///
+    /// ```
+    /// assert_eq!(ferry_core::Algorithm::Md5.as_str(), "md5");
+    /// ```
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Md5 => "md5",
@@ -33,6 +47,10 @@ impl Algorithm {
     }
 
     /// The length of its digests, in bytes.
+    ///
+    /// ```
+    /// assert_eq!(ferry_core::Algorithm::Md5.len_bytes(), 16);
+    /// ```
     pub fn len_bytes(self) -> usize {
         match self {
             Self::Md5 => 16,
@@ -41,6 +59,13 @@ impl Algorithm {
     }
 
     /// A fresh computation.
+    ///
+    /// ```
+    /// let mut hasher = ferry_core::Algorithm::Md5.hasher();
+    /// hasher.update(b"a");
+    /// hasher.update(b"bc");
+    /// assert_eq!(hasher.finish().hex(), "900150983cd24fb0d6963f7d28e17f72");
+    /// ```
     pub fn hasher(self) -> Hasher {
         match self {
             Self::Md5 => Hasher(State::Md5(Md5::new())),
@@ -49,6 +74,11 @@ impl Algorithm {
     }
 
     /// The digest of bytes in memory.
+    ///
+    /// ```
+    /// let digest = ferry_core::Algorithm::Md5.digest(b"abc");
+    /// assert_eq!(digest.to_string(), "md5:900150983cd24fb0d6963f7d28e17f72");
+    /// ```
     pub fn digest(self, bytes: &[u8]) -> Digest {
         let mut hasher = self.hasher();
         hasher.update(bytes);
@@ -69,6 +99,14 @@ impl FromStr for Algorithm {
 }
 
 /// A digest with its algorithm; on the wire and in text `md5:` or `blake3:` and lower-case hex.
+///
+/// ```
+/// use ferry_core::{Algorithm, Digest};
+///
+/// let digest: Digest = "md5:900150983cd24fb0d6963f7d28e17f72".parse()?;
+/// assert_eq!(digest, Algorithm::Md5.digest(b"abc"));
+/// # Ok::<(), String>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest {
     algorithm: Algorithm,
@@ -77,16 +115,30 @@ pub struct Digest {
 
 impl Digest {
     /// Which algorithm made it.
+    ///
+    /// ```
+    /// use ferry_core::Algorithm;
+    ///
+    /// assert_eq!(Algorithm::Blake3.digest(b"abc").algorithm(), Algorithm::Blake3);
+    /// ```
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
 
     /// Its bytes: 16 for MD5, 32 for BLAKE3.
+    ///
+    /// ```
+    /// assert_eq!(ferry_core::Algorithm::Md5.digest(b"abc").as_bytes()[..2], [0x90, 0x01]);
+    /// ```
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.algorithm.len_bytes()]
     }
 
     /// Lower-case hex alone, as `md5sum` prints it.
+    ///
+    /// ```
+    /// assert_eq!(ferry_core::Algorithm::Md5.digest(b"abc").hex(), "900150983cd24fb0d6963f7d28e17f72");
+    /// ```
     pub fn hex(&self) -> String {
         self.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
     }
@@ -136,6 +188,18 @@ impl<'de> Deserialize<'de> for Digest {
 }
 
 /// A digest being computed. Clones carry on from the same place.
+///
+/// ```
+/// use ferry_core::Algorithm;
+///
+/// let mut hasher = Algorithm::Md5.hasher();
+/// hasher.update(b"a");
+/// let mut other = hasher.clone();
+/// hasher.update(b"b");
+/// other.update(b"c");
+/// assert_eq!(hasher.finish(), Algorithm::Md5.digest(b"ab"));
+/// assert_eq!(other.finish(), Algorithm::Md5.digest(b"ac"));
+/// ```
 #[derive(Clone)]
 pub struct Hasher(State);
 
@@ -147,6 +211,13 @@ enum State {
 
 impl Hasher {
     /// Takes in the next bytes.
+    ///
+    /// ```
+    /// let mut hasher = ferry_core::Algorithm::Blake3.hasher();
+    /// hasher.update(b"ab");
+    /// hasher.update(b"c");
+    /// assert_eq!(hasher.finish(), ferry_core::Algorithm::Blake3.digest(b"abc"));
+    /// ```
     pub fn update(&mut self, bytes: &[u8]) {
         match &mut self.0 {
             State::Md5(hasher) => hasher.update(bytes),
@@ -157,6 +228,12 @@ impl Hasher {
     }
 
     /// How many bytes were taken in.
+    ///
+    /// ```
+    /// let mut hasher = ferry_core::Algorithm::Md5.hasher();
+    /// hasher.update(b"abc");
+    /// assert_eq!(hasher.len_bytes(), 3);
+    /// ```
     pub fn len_bytes(&self) -> u64 {
         match &self.0 {
             State::Md5(hasher) => hasher.len_bytes(),
@@ -166,6 +243,15 @@ impl Hasher {
 
     /// All that is needed to go on later, at most 87 bytes; `None` for BLAKE3, whose state is never small and whose bytes are read
     /// again faster than a disk gives them.
+    ///
+    /// ```
+    /// use ferry_core::Algorithm;
+    ///
+    /// let mut hasher = Algorithm::Md5.hasher();
+    /// hasher.update(b"the first half");
+    /// assert!(hasher.save().is_some_and(|saved| saved.len() <= 87));
+    /// assert_eq!(Algorithm::Blake3.hasher().save(), None);
+    /// ```
     pub fn save(&self) -> Option<Vec<u8>> {
         match &self.0 {
             State::Md5(hasher) => Some(hasher.save()),
@@ -174,11 +260,28 @@ impl Hasher {
     }
 
     /// Goes on with an MD5 computation from what [`Hasher::save`] gave; `None` for anything else.
+    ///
+    /// ```
+    /// use ferry_core::{Algorithm, Hasher};
+    ///
+    /// let mut hasher = Algorithm::Md5.hasher();
+    /// hasher.update(b"ab");
+    /// let saved = hasher.save().unwrap();
+    /// let mut later = Hasher::restore(&saved).unwrap();
+    /// later.update(b"c");
+    /// assert_eq!(later.finish(), Algorithm::Md5.digest(b"abc"));
+    /// ```
     pub fn restore(saved: &[u8]) -> Option<Self> {
         Md5::restore(saved).map(|hasher| Self(State::Md5(hasher)))
     }
 
     /// How these bytes are digested.
+    ///
+    /// ```
+    /// use ferry_core::Algorithm;
+    ///
+    /// assert_eq!(Algorithm::Md5.hasher().algorithm(), Algorithm::Md5);
+    /// ```
     pub fn algorithm(&self) -> Algorithm {
         match &self.0 {
             State::Md5(_) => Algorithm::Md5,
@@ -187,6 +290,16 @@ impl Hasher {
     }
 
     /// The digest of all bytes so far.
+    ///
+    /// ```
+    /// use ferry_core::Algorithm;
+    ///
+    /// let mut hasher = Algorithm::Md5.hasher();
+    /// hasher.update(b"ab");
+    /// assert_eq!(hasher.finish(), Algorithm::Md5.digest(b"ab"));
+    /// hasher.update(b"c"); // a computation goes on after a look at it
+    /// assert_eq!(hasher.finish(), Algorithm::Md5.digest(b"abc"));
+    /// ```
     pub fn finish(&self) -> Digest {
         let mut bytes = [0; 32];
         let algorithm = match &self.0 {

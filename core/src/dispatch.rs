@@ -11,10 +11,12 @@ use crate::args::ArgKind;
 use crate::context::{Context, Event, Link};
 use crate::error::{Error, ErrorKind, Result};
 use crate::home::GuardedHome;
+use crate::line::Pattern;
 use crate::logins::Logins;
 use crate::path::{HomePath, PATH_MAX_BYTES, RemotePath};
 use crate::registry::Registry;
-use crate::reply::{Column, ColumnKind, Layout, Value};
+use crate::reply::{Column, ColumnKind, Layout, TEXT_MAX_BYTES, Value};
+use crate::size::ByteSize;
 use crate::spec::Access;
 use crate::store::{EntryKind, Home};
 use crate::user::User;
@@ -94,6 +96,15 @@ async fn run(env: &Env, map: &Map<'_>, link: &mut dyn Link) -> Result<Done> {
     let mut ctx = Context::new(env, entry.command.spec(), (cwd, offer), link);
     let reply = entry.command.run(args, &mut ctx).await?;
     let problems = ctx.finish().await?;
+    if let Some(bytes) = reply.text.as_ref().map(String::len).filter(|bytes| *bytes > TEXT_MAX_BYTES) {
+        let text = format!(
+            "{}: a text of {} is too long for a reply; it holds {}",
+            entry.info.name,
+            ByteSize(bytes as u64),
+            ByteSize(TEXT_MAX_BYTES as u64)
+        );
+        return Err(Error::new(ErrorKind::TooLarge, text).hint("the verb's author can send any amount as rows or as a body"));
+    }
     Ok(Done {
         id: request.id,
         text: reply.text,
@@ -141,7 +152,7 @@ async fn complete(env: &Env, ask: Complete, link: &mut dyn Link) -> Result<Done>
     let cwd = ask.cwd.resolve(&HomePath::root())?;
     let values = if arg.dynamic {
         let word = String::from_utf8_lossy(&ask.word.0).into_owned();
-        let mut ctx = Context::new(env, spec, (cwd, Default::default()), link);
+        let mut ctx = Context::new(env, spec, (cwd, Default::default()), link).reading();
         let proposals = entry.command.complete(arg.name, &word, &mut ctx).await?;
         proposals
             .into_iter()
@@ -201,7 +212,7 @@ async fn expand(env: &Env, ask: Expand, link: &mut dyn Link) -> Result<Done> {
         (Vec::new(), cwd)
     }];
     for part in ask.pattern.0.split(|byte| *byte == b'/').filter(|part| !part.is_empty()) {
-        let pattern = crate::line::matcher(part);
+        let pattern = Pattern::new(part)?;
         let mut next = Vec::new();
         let mut bytes = 0;
         for (shown, place) in found {
@@ -235,7 +246,7 @@ async fn expand(env: &Env, ask: Expand, link: &mut dyn Link) -> Result<Done> {
                     break;
                 }
                 for entry in entries.iter().filter(|entry| hidden || !entry.name.starts_with(b".")) {
-                    if fast_glob::glob_match(&pattern, &entry.name) {
+                    if pattern.matches(&entry.name) {
                         let (shown, place) = (shown_of(&entry.name), place.join(&entry.name)?);
                         bytes += shown.len() + place.as_bytes().len();
                         next.push((shown, place));

@@ -12,9 +12,32 @@ use crate::path::RemotePath;
 const ELOOP: i32 = 40;
 
 /// What every fallible call of Ferry returns.
+///
+/// ```
+/// use ferry_core::{Error, Result};
+///
+/// fn half(number: u64) -> Result<u64> {
+///     if number % 2 == 0 { Ok(number / 2) } else { Err(Error::bad_request("an odd number has no half")) }
+/// }
+/// assert_eq!(half(4)?, 2);
+/// assert!(half(3).is_err());
+/// # Ok::<(), Error>(())
+/// ```
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// The closed list of what can go wrong. Tests and scripts compare kinds, never messages.
+///
+/// ```
+/// use ferry_core::{Error, ErrorKind};
+///
+/// let error = Error::not_found("a.txt: no such file or folder");
+/// let text = match error.kind {
+///     ErrorKind::NotFound => "not there",
+///     ErrorKind::Denied => "not allowed",
+///     _ => "something else",
+/// };
+/// assert_eq!(text, "not there");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -70,6 +93,13 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind, in the order of their codes.
+    ///
+    /// ```
+    /// use ferry_core::ErrorKind;
+    ///
+    /// let names: Vec<&str> = ErrorKind::ALL.iter().map(|kind| kind.as_str()).collect();
+    /// assert_eq!(names[..2], ["bad_request", "unknown_verb"]);
+    /// ```
     pub const ALL: [ErrorKind; 23] = [
         ErrorKind::BadRequest,
         ErrorKind::UnknownVerb,
@@ -97,6 +127,13 @@ impl ErrorKind {
     ];
 
     /// The kind's number on the wire: 2001 and up, stable for ever. Transfer codes are 1001 to 1003.
+    ///
+    /// ```
+    /// use ferry_core::ErrorKind;
+    ///
+    /// assert_eq!(ErrorKind::BadRequest.code(), 2001);
+    /// assert_eq!(ErrorKind::Internal.code(), 2999);
+    /// ```
     pub fn code(self) -> u16 {
         // The discriminants follow the declaration, which only ever grows before `Internal`, whose code is its own.
         match self {
@@ -106,6 +143,10 @@ impl ErrorKind {
     }
 
     /// The kind's name on the wire, in JSON and in scripts.
+    ///
+    /// ```
+    /// assert_eq!(ferry_core::ErrorKind::OverQuota.as_str(), "over_quota");
+    /// ```
     pub fn as_str(self) -> &'static str {
         match self {
             ErrorKind::BadRequest => "bad_request",
@@ -142,7 +183,17 @@ impl fmt::Display for ErrorKind {
 }
 
 /// Something that went wrong, told for a program (`kind`), for a person (`message`, `hint`) and for the log (`source`).
+///
+/// ```
+/// use ferry_core::{Error, ErrorKind};
+///
+/// let error = Error::new(ErrorKind::Busy, "songs.db: somebody else is writing").hint("try again in a moment");
+/// assert_eq!(error.kind.as_str(), "busy");
+/// assert_eq!(error.to_string(), "songs.db: somebody else is writing");
+/// assert_eq!(error.hint.as_deref(), Some("try again in a moment"));
+/// ```
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Error {
     /// Decides code and exit code.
     pub kind: ErrorKind,
@@ -167,6 +218,13 @@ macro_rules! constructors {
 
 impl Error {
     /// An error of the given kind.
+    ///
+    /// ```
+    /// use ferry_core::{Error, ErrorKind};
+    ///
+    /// let error = Error::new(ErrorKind::TooLarge, "songs.db: larger than 1.0 MiB");
+    /// assert_eq!(error.kind, ErrorKind::TooLarge);
+    /// ```
     pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
         Self {
             kind,
@@ -179,22 +237,62 @@ impl Error {
 
     constructors! {
         /// The request makes no sense.
+        ///
+        /// ```
+        /// let error = ferry_core::Error::bad_request("times must be 1 to 100");
+        /// assert_eq!(error.kind, ferry_core::ErrorKind::BadRequest);
+        /// ```
         bad_request => BadRequest;
         /// The right is missing, or the path leads outside.
+        ///
+        /// ```
+        /// let error = ferry_core::Error::denied("songs.db: only its owner may change it");
+        /// assert_eq!(error.kind, ferry_core::ErrorKind::Denied);
+        /// ```
         denied => Denied;
         /// Nothing is there.
+        ///
+        /// ```
+        /// let error = ferry_core::Error::not_found("songs.db: no such file or folder");
+        /// assert_eq!(error.kind, ferry_core::ErrorKind::NotFound);
+        /// ```
         not_found => NotFound;
         /// Something is there already.
+        ///
+        /// ```
+        /// let error = ferry_core::Error::exists("songs.db: already there");
+        /// assert_eq!(error.kind, ferry_core::ErrorKind::Exists);
+        /// ```
         exists => Exists;
         /// The name cannot exist.
+        ///
+        /// ```
+        /// let error = ferry_core::Error::bad_path("`a/b` cannot be a name");
+        /// assert_eq!(error.kind, ferry_core::ErrorKind::BadPath);
+        /// ```
         bad_path => BadPath;
         /// This server or store cannot do it.
+        ///
+        /// ```
+        /// let error = ferry_core::Error::unsupported("this store keeps no versions");
+        /// assert_eq!(error.kind, ferry_core::ErrorKind::Unsupported);
+        /// ```
         unsupported => Unsupported;
         /// A fault of the server.
+        ///
+        /// ```
+        /// let error = ferry_core::Error::internal("the list of songs is damaged");
+        /// assert_eq!(error.kind, ferry_core::ErrorKind::Internal);
+        /// ```
         internal => Internal;
     }
 
     /// Adds the next step to take.
+    ///
+    /// ```
+    /// let error = ferry_core::Error::not_found("no song is called `yesterdya`").hint("did you mean `yesterday`?");
+    /// assert_eq!(error.hint.as_deref(), Some("did you mean `yesterday`?"));
+    /// ```
     #[must_use]
     pub fn hint(mut self, hint: impl Into<Cow<'static, str>>) -> Self {
         self.hint = Some(hint.into());
@@ -202,6 +300,15 @@ impl Error {
     }
 
     /// Adds the remote path it is about.
+    ///
+    /// ```
+    /// use ferry_core::{Error, HomePath};
+    ///
+    /// let place = HomePath::parse("/songs.db")?;
+    /// let error = Error::exists(format!("{place}: already there")).at(&place);
+    /// assert_eq!(error.path.unwrap().to_string(), "/songs.db");
+    /// # Ok::<(), Error>(())
+    /// ```
     #[must_use]
     pub fn at(mut self, path: impl Into<RemotePath>) -> Self {
         self.path = Some(path.into());
@@ -209,6 +316,14 @@ impl Error {
     }
 
     /// Adds the cause for the server's log.
+    ///
+    /// ```
+    /// use std::error::Error as _;
+    ///
+    /// let cause = "x".parse::<u8>().unwrap_err();
+    /// let error = ferry_core::Error::internal("the list of songs is damaged").caused_by(cause);
+    /// assert_eq!(error.source().unwrap().to_string(), "invalid digit found in string");
+    /// ```
     #[must_use]
     pub fn caused_by(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
@@ -216,6 +331,14 @@ impl Error {
     }
 
     /// The one place where an [`io::Error`] becomes a kind. `what` names the remote thing it happened to.
+    ///
+    /// ```
+    /// use ferry_core::{Error, ErrorKind};
+    ///
+    /// let error = Error::from_io("songs.db", std::io::ErrorKind::StorageFull.into());
+    /// assert_eq!(error.kind, ErrorKind::DiskFull);
+    /// assert_eq!(error.message, "songs.db: the server's disk is full");
+    /// ```
     pub fn from_io(what: impl fmt::Display, error: io::Error) -> Self {
         use io::ErrorKind as Io;
         let (kind, text) = match error.kind() {

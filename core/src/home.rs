@@ -1,6 +1,9 @@
 //! The home that a verb gets: checks rights and names before the store is asked, and builds on the store's few calls what
 //! many verbs need.
 
+mod scan;
+mod small;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -10,10 +13,23 @@ use crate::path::HomePath;
 use crate::spec::Access;
 use crate::store::{Entry, EntryKind, FileInfo, Home, Listing, Partial, ReadRequest, Source, Upload, UploadRequest, Usage};
 
+pub use scan::Scan;
+
 /// How deep a folder tree may be that is walked: more than [`PATH_MAX_BYTES`](crate::path::PATH_MAX_BYTES) allows.
 const DEPTH_MAX: usize = 2048;
 
 /// One user's home with one request's rights. A verb declared `Read` gets one that cannot write. Clones share it.
+///
+/// ```
+/// # use ferry_core::{store::*, *};
+/// # let home = GuardedHome::new(ferry_testkit::MemoryStore::default().open("alice", None), Access::Write);
+/// # rt::block_on(async {
+/// let place = HomePath::parse("/docs/list.txt")?;
+/// home.make_dirs(&HomePath::parse("/docs")?).await?;
+/// home.write_file(&place, b"milk\n").await?;
+/// assert_eq!(home.stat(&place).await?.size, 5);
+/// # Ok::<(), Error>(()) }).unwrap();
+/// ```
 #[derive(Clone)]
 pub struct GuardedHome {
     home: Arc<dyn Home>,
@@ -28,10 +44,27 @@ impl fmt::Debug for GuardedHome {
 
 impl GuardedHome {
     /// The home for a request of that access.
+    ///
+    /// ```
+    /// use ferry_core::{Access, ErrorKind, GuardedHome, HomePath, rt};
+    ///
+    /// let home = GuardedHome::new(ferry_testkit::MemoryStore::default().open("alice", None), Access::Read);
+    /// let refused = rt::block_on(home.make_dir(&HomePath::parse("/a")?)).unwrap_err();
+    /// assert_eq!(refused.kind, ErrorKind::Denied);
+    /// # Ok::<(), ferry_core::Error>(())
+    /// ```
     pub fn new(home: Arc<dyn Home>, access: Access) -> Self {
         Self {
             home,
             may_write: matches!(access, Access::Write | Access::Admin),
+        }
+    }
+
+    /// The same home for somebody who may only read.
+    pub(crate) fn reading(self) -> Self {
+        Self {
+            may_write: false,
+            ..self
         }
     }
 
@@ -54,6 +87,17 @@ impl GuardedHome {
 
     /// What is at `path`.
     ///
+    /// ```
+    /// # use ferry_core::{store::*, *};
+    /// # let home = GuardedHome::new(ferry_testkit::MemoryStore::default().open("alice", None), Access::Write);
+    /// # rt::block_on(async {
+    /// let place = HomePath::parse("/a.txt")?;
+    /// home.write_file(&place, b"abc").await?;
+    /// let entry = home.stat(&place).await?;
+    /// assert_eq!((entry.kind, entry.size), (EntryKind::File, 3));
+    /// # Ok::<(), Error>(()) }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// `not_found`, or what the store says.
     pub async fn stat(&self, path: &HomePath) -> Result<Entry> {
@@ -61,6 +105,15 @@ impl GuardedHome {
     }
 
     /// The kind of what is at `path`; `None` when nothing is there.
+    ///
+    /// ```
+    /// # use ferry_core::{store::*, *};
+    /// # let home = GuardedHome::new(ferry_testkit::MemoryStore::default().open("alice", None), Access::Write);
+    /// # rt::block_on(async {
+    /// assert_eq!(home.kind(&HomePath::root()).await?, Some(EntryKind::Dir));
+    /// assert_eq!(home.kind(&HomePath::parse("/missing")?).await?, None);
+    /// # Ok::<(), Error>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// What the store says, other than `not_found`.
@@ -74,6 +127,24 @@ impl GuardedHome {
 
     /// The entries of a folder, in no order, some at a time.
     ///
+    /// ```
+    /// # use ferry_core::{store::*, *};
+    /// # let home = GuardedHome::new(ferry_testkit::MemoryStore::default().open("alice", None), Access::Write);
+    /// # rt::block_on(async {
+    /// home.make_dir(&HomePath::parse("/docs")?).await?;
+    /// let mut listing = home.list(&HomePath::root()).await?;
+    /// let mut names = Vec::new();
+    /// loop {
+    ///     let entries = listing.next().await?;
+    ///     if entries.is_empty() {
+    ///         break;
+    ///     }
+    ///     names.extend(entries.into_iter().map(|entry| entry.name));
+    /// }
+    /// assert_eq!(names, [b"docs"]);
+    /// # Ok::<(), Error>(()) }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// `not_found`, `not_directory`.
     pub async fn list(&self, path: &HomePath) -> Result<Box<dyn Listing>> {
@@ -81,6 +152,16 @@ impl GuardedHome {
     }
 
     /// Makes a folder.
+    ///
+    /// ```
+    /// # use ferry_core::{store::*, *};
+    /// # let home = GuardedHome::new(ferry_testkit::MemoryStore::default().open("alice", None), Access::Write);
+    /// # rt::block_on(async {
+    /// let docs = HomePath::parse("/docs")?;
+    /// home.make_dir(&docs).await?;
+    /// assert_eq!(home.make_dir(&docs).await.unwrap_err().kind, ErrorKind::Exists);
+    /// # Ok::<(), Error>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// `exists`, `not_found` when the parent is missing, `bad_path`, `denied`.
@@ -94,6 +175,17 @@ impl GuardedHome {
     }
 
     /// Makes a folder and those above it that are missing. One that is there already is fine.
+    ///
+    /// ```
+    /// # use ferry_core::{store::*, *};
+    /// # let home = GuardedHome::new(ferry_testkit::MemoryStore::default().open("alice", None), Access::Write);
+    /// # rt::block_on(async {
+    /// let deep = HomePath::parse("/a/b/c")?;
+    /// home.make_dirs(&deep).await?;
+    /// home.make_dirs(&deep).await?;
+    /// assert_eq!(home.kind(&deep).await?, Some(EntryKind::Dir));
+    /// # Ok::<(), Error>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// `not_directory` when something else has one of the names; otherwise as [`Self::make_dir`].
@@ -121,6 +213,17 @@ impl GuardedHome {
 
     /// Removes a file or a link.
     ///
+    /// ```
+    /// # use ferry_core::{store::*, *};
+    /// # let home = GuardedHome::new(ferry_testkit::MemoryStore::default().open("alice", None), Access::Write);
+    /// # rt::block_on(async {
+    /// let place = HomePath::parse("/a.txt")?;
+    /// home.write_file(&place, b"abc").await?;
+    /// home.remove_file(&place).await?;
+    /// assert_eq!(home.usage().await?.used, 0);
+    /// # Ok::<(), Error>(()) }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// `not_found`, `is_directory`, `denied`.
     pub async fn remove_file(&self, path: &HomePath) -> Result<()> {
@@ -130,6 +233,18 @@ impl GuardedHome {
 
     /// Removes an empty folder.
     ///
+    /// ```
+    /// # use ferry_core::{store::*, *};
+    /// # let home = GuardedHome::new(ferry_testkit::MemoryStore::default().open("alice", None), Access::Write);
+    /// # rt::block_on(async {
+    /// let docs = HomePath::parse("/docs")?;
+    /// home.make_dirs(&docs.join(b"inner")?).await?;
+    /// assert_eq!(home.remove_dir(&docs).await.unwrap_err().kind, ErrorKind::NotEmpty);
+    /// home.remove_dir(&docs.join(b"inner")?).await?;
+    /// home.remove_dir(&docs).await?;
+    /// # Ok::<(), Error>(()) }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// `not_found`, `not_directory`, `not_empty`, `denied`.
     pub async fn remove_dir(&self, path: &HomePath) -> Result<()> {
@@ -138,6 +253,17 @@ impl GuardedHome {
     }
 
     /// Removes whatever is at `path`, with all that is in it.
+    ///
+    /// ```
+    /// # use ferry_core::{store::*, *};
+    /// # let home = GuardedHome::new(ferry_testkit::MemoryStore::default().open("alice", None), Access::Write);
+    /// # rt::block_on(async {
+    /// let docs = HomePath::parse("/docs")?;
+    /// home.make_dirs(&docs.join(b"inner")?).await?;
+    /// home.remove_tree(&docs).await?;
+    /// assert_eq!(home.kind(&docs).await?, None);
+    /// # Ok::<(), Error>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// `not_found`, `denied`; what was removed before an error stays removed.
@@ -183,6 +309,17 @@ impl GuardedHome {
 
     /// Gives an entry another name. A file that is there is replaced unless `no_clobber`.
     ///
+    /// ```
+    /// # use ferry_core::{store::*, *};
+    /// # let home = GuardedHome::new(ferry_testkit::MemoryStore::default().open("alice", None), Access::Write);
+    /// # rt::block_on(async {
+    /// let (a, b) = (HomePath::parse("/a.txt")?, HomePath::parse("/b.txt")?);
+    /// home.write_file(&a, b"abc").await?;
+    /// home.rename(&a, &b, true).await?;
+    /// assert_eq!(home.read_file(&b, 100).await?, b"abc");
+    /// # Ok::<(), Error>(()) }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// `not_found`, `exists`, `not_empty`, `is_directory`, `not_directory`, `bad_path`, `denied`; `bad_request` for a folder
     /// that would go into itself.
@@ -201,6 +338,21 @@ impl GuardedHome {
 
     /// Opens a file for reading.
     ///
+    /// ```
+    /// # use ferry_core::{store::*, *};
+    /// # let home = GuardedHome::new(ferry_testkit::MemoryStore::default().open("alice", None), Access::Write);
+    /// # rt::block_on(async {
+    /// let place = HomePath::parse("/a.txt")?;
+    /// home.write_file(&place, b"abc").await?;
+    /// let mut source = home.open(ReadRequest::new(place)).await?;
+    /// let mut bytes = 0;
+    /// while let Some(chunk) = source.next().await? {
+    ///     bytes += chunk.len();
+    /// }
+    /// assert_eq!((bytes, source.digest()), (3, Algorithm::Md5.digest(b"abc")));
+    /// # Ok::<(), Error>(()) }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// `not_found`, `is_directory`, `denied` for what is no regular file.
     pub async fn open(&self, request: ReadRequest) -> Result<Box<dyn Source>> {
@@ -208,6 +360,20 @@ impl GuardedHome {
     }
 
     /// Opens an upload.
+    ///
+    /// ```
+    /// # use ferry_core::{store::*, *};
+    /// # let home = GuardedHome::new(ferry_testkit::MemoryStore::default().open("alice", None), Access::Write);
+    /// # rt::block_on(async {
+    /// let place = HomePath::parse("/a.txt")?;
+    /// let mut upload = home.upload(UploadRequest { size: Some(6), ..UploadRequest::new(place.clone()) }).await?;
+    /// upload.write(Chunk::from(&b"abc"[..])).await?;
+    /// upload.write(Chunk::from(&b"def"[..])).await?;
+    /// assert_eq!(home.kind(&place).await?, None); // not there before it is whole
+    /// let file = upload.commit(Algorithm::Md5.digest(b"abcdef")).await?;
+    /// assert_eq!((file.size, home.kind(&place).await?), (6, Some(EntryKind::File)));
+    /// # Ok::<(), Error>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// `over_quota`, `exists`, `is_directory`, `not_found` when the folder is missing, `bad_path`, `denied`.
@@ -220,7 +386,19 @@ impl GuardedHome {
         self.home.upload(request).await
     }
 
-    /// Copies a file inside the home. It appears whole or not at all, like an upload.
+    /// Copies a file inside the home. It appears whole or not at all, like an upload. A copy that is cut off leaves nothing behind, for
+    /// nobody could go on with it.
+    ///
+    /// ```
+    /// # use ferry_core::{store::*, *};
+    /// # let home = GuardedHome::new(ferry_testkit::MemoryStore::default().open("alice", None), Access::Write);
+    /// # rt::block_on(async {
+    /// let (a, b) = (HomePath::parse("/a.txt")?, HomePath::parse("/b.txt")?);
+    /// home.write_file(&a, b"abc").await?;
+    /// assert_eq!(home.copy(&a, &b, true).await?.size, 3);
+    /// assert_eq!(home.usage().await?.used, 6);
+    /// # Ok::<(), Error>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// Those of [`Self::open`] and [`Self::upload`].
@@ -242,7 +420,8 @@ impl GuardedHome {
         let mut upload = self
             .upload(UploadRequest {
                 path: to.clone(),
-                size: Some(file.size),
+                // A stream: of a declared size, it would stay as an unfinished upload with its reservation.
+                size: None,
                 modified: Some(file.modified),
                 executable: file.executable,
                 algorithm,
@@ -251,6 +430,8 @@ impl GuardedHome {
                 fresh: true,
             })
             .await?;
+        // Its size is known all the same, so no byte is copied of a file for which there is no room.
+        self.usage().await?.reserve(to, file.size)?;
         while let Some(chunk) = source.next().await? {
             upload.write(chunk).await?;
         }
@@ -258,6 +439,17 @@ impl GuardedHome {
     }
 
     /// The file with the digest of its bytes, all of which are read.
+    ///
+    /// ```
+    /// # use ferry_core::{store::*, *};
+    /// # let home = GuardedHome::new(ferry_testkit::MemoryStore::default().open("alice", None), Access::Write);
+    /// # rt::block_on(async {
+    /// let place = HomePath::parse("/a.txt")?;
+    /// home.write_file(&place, b"abc").await?;
+    /// let file = home.digest(&place, Algorithm::Md5).await?;
+    /// assert_eq!(file.digest, Some(Algorithm::Md5.digest(b"abc")));
+    /// # Ok::<(), Error>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// Those of [`Self::open`].
@@ -278,6 +470,21 @@ impl GuardedHome {
     /// Walks a tree, folders before what is in them, in the order of names. Gives what is at `path` first, then the rest.
     /// Memory grows with the largest folders on the way down, not with the tree.
     ///
+    /// ```
+    /// # use ferry_core::{store::*, *};
+    /// # let home = GuardedHome::new(ferry_testkit::MemoryStore::default().open("alice", None), Access::Write);
+    /// # rt::block_on(async {
+    /// home.make_dirs(&HomePath::parse("/a/b")?).await?;
+    /// home.make_dir(&HomePath::parse("/c")?).await?;
+    /// let mut walk = home.walk(&HomePath::root()).await?;
+    /// let mut places = Vec::new();
+    /// while let Some((place, _entry)) = walk.next().await? {
+    ///     places.push(place.to_string());
+    /// }
+    /// assert_eq!(places, ["/", "/a", "/a/b", "/c"]);
+    /// # Ok::<(), Error>(()) }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// `not_found`.
     pub async fn walk(&self, path: &HomePath) -> Result<Walk> {
@@ -288,7 +495,48 @@ impl GuardedHome {
         })
     }
 
+    /// Walks a tree of any size in memory that does not grow with it: folders before what is in them, in the order of names in
+    /// folders of at most 1000 entries, and as the store has them in larger ones. Gives what is at `path` first.
+    ///
+    /// ```
+    /// # use ferry_core::{store::*, *};
+    /// # let home = GuardedHome::new(ferry_testkit::MemoryStore::default().open("alice", None), Access::Write);
+    /// # rt::block_on(async {
+    /// home.make_dirs(&HomePath::parse("/a/b")?).await?;
+    /// home.make_dir(&HomePath::parse("/c")?).await?;
+    /// let mut scan = home.scan(&HomePath::root()).await?;
+    /// let mut places = Vec::new();
+    /// while let Some((place, _entry, depth)) = scan.next().await? {
+    ///     places.push(format!("{depth} {place}"));
+    ///     if depth == 1 {
+    ///         scan.pass_over();
+    ///     }
+    /// }
+    /// assert_eq!(places, ["0 /", "1 /a", "1 /c"]);
+    /// # Ok::<(), Error>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn scan(&self, path: &HomePath) -> Result<Scan> {
+        let entry = self.stat(path).await?;
+        Ok(Scan::new(self.clone(), path.clone(), entry))
+    }
+
     /// The uploads that are not finished.
+    ///
+    /// ```
+    /// # use ferry_core::{store::*, *};
+    /// # let home = GuardedHome::new(ferry_testkit::MemoryStore::default().open("alice", None), Access::Write);
+    /// # rt::block_on(async {
+    /// let place = HomePath::parse("/a.txt")?;
+    /// let mut upload = home.upload(UploadRequest { size: Some(6), ..UploadRequest::new(place.clone()) }).await?;
+    /// upload.write(Chunk::from(&b"abc"[..])).await?;
+    /// drop(upload); // the connection broke
+    /// let partials = home.partials().await?;
+    /// assert_eq!((&partials[0].path, partials[0].received), (&place, 3));
+    /// # Ok::<(), Error>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// What the store says.
@@ -298,6 +546,19 @@ impl GuardedHome {
 
     /// See [`Home::make_durable`].
     ///
+    /// ```
+    /// # use ferry_core::{store::*, *};
+    /// # let home = GuardedHome::new(ferry_testkit::MemoryStore::default().open("alice", None), Access::Write);
+    /// # rt::block_on(async {
+    /// let docs = HomePath::parse("/docs")?;
+    /// match home.make_dir(&docs).await {
+    ///     // There already is good enough, once it is sure to stay there.
+    ///     Err(error) if error.kind == ErrorKind::Exists => home.make_durable(&docs).await?,
+    ///     other => other?,
+    /// }
+    /// # Ok::<(), Error>(()) }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// As the store says.
     pub async fn make_durable(&self, path: &HomePath) -> Result<()> {
@@ -305,6 +566,20 @@ impl GuardedHome {
     }
 
     /// Throws an unfinished upload away.
+    ///
+    /// ```
+    /// # use ferry_core::{store::*, *};
+    /// # let home = GuardedHome::new(ferry_testkit::MemoryStore::default().open("alice", None), Access::Write);
+    /// # rt::block_on(async {
+    /// let request = UploadRequest { size: Some(6), ..UploadRequest::new(HomePath::parse("/a.txt")?) };
+    /// let mut upload = home.upload(request).await?;
+    /// upload.write(Chunk::from(&b"abc"[..])).await?;
+    /// drop(upload);
+    /// let id = home.partials().await?.remove(0).id;
+    /// home.remove_partial(&id).await?;
+    /// assert_eq!(home.usage().await?.reserved, 0);
+    /// # Ok::<(), Error>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// `not_found`, `denied`.
@@ -315,6 +590,16 @@ impl GuardedHome {
 
     /// Limit, used and reserved bytes.
     ///
+    /// ```
+    /// # use ferry_core::{store::*, *};
+    /// # let home = GuardedHome::new(ferry_testkit::MemoryStore::default().open("alice", None), Access::Write);
+    /// # rt::block_on(async {
+    /// home.write_file(&HomePath::parse("/a.txt")?, b"abc").await?;
+    /// let usage = home.usage().await?;
+    /// assert_eq!((usage.limit, usage.used), (None, 3));
+    /// # Ok::<(), Error>(()) }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// What the store says.
     pub async fn usage(&self) -> Result<Usage> {
@@ -322,6 +607,17 @@ impl GuardedHome {
     }
 
     /// All entries of a folder, sorted by name.
+    ///
+    /// ```
+    /// # use ferry_core::{store::*, *};
+    /// # let home = GuardedHome::new(ferry_testkit::MemoryStore::default().open("alice", None), Access::Write);
+    /// # rt::block_on(async {
+    /// home.make_dir(&HomePath::parse("/docs")?).await?;
+    /// home.write_file(&HomePath::parse("/a.txt")?, b"abc").await?;
+    /// let names: Vec<_> = home.entries(&HomePath::root()).await?.into_iter().map(|entry| entry.name).collect();
+    /// assert_eq!(names, [&b"a.txt"[..], b"docs"]);
+    /// # Ok::<(), Error>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// Those of [`Self::list`].
@@ -348,6 +644,20 @@ fn gone_is_fine(result: Result<()>) -> Result<()> {
 }
 
 /// A walk through a tree; see [`GuardedHome::walk`].
+///
+/// ```
+/// # use ferry_core::{store::*, *};
+/// # let home = GuardedHome::new(ferry_testkit::MemoryStore::default().open("alice", None), Access::Write);
+/// # rt::block_on(async {
+/// home.write_file(&HomePath::parse("/a.txt")?, b"abc").await?;
+/// let mut walk = home.walk(&HomePath::root()).await?;
+/// let mut bytes = 0;
+/// while let Some((_place, entry)) = walk.next().await? {
+///     bytes += entry.size;
+/// }
+/// assert_eq!(bytes, 3);
+/// # Ok::<(), Error>(()) }).unwrap();
+/// ```
 #[derive(Debug)]
 pub struct Walk {
     home: GuardedHome,
@@ -357,6 +667,17 @@ pub struct Walk {
 
 impl Walk {
     /// The next entry with its place; `None` at the end. A folder that is gone meanwhile is passed over.
+    ///
+    /// ```
+    /// # use ferry_core::{store::*, *};
+    /// # let home = GuardedHome::new(ferry_testkit::MemoryStore::default().open("alice", None), Access::Write);
+    /// # rt::block_on(async {
+    /// let mut walk = home.walk(&HomePath::root()).await?;
+    /// let (place, entry) = walk.next().await?.unwrap();
+    /// assert_eq!((place.is_root(), entry.kind), (true, EntryKind::Dir));
+    /// assert!(walk.next().await?.is_none()); // an empty home
+    /// # Ok::<(), Error>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// What the store says.

@@ -14,8 +14,7 @@ use crate::text::{did_you_mean, escape};
 
 mod words;
 
-pub(crate) use words::matcher;
-pub use words::{Word, quote, split};
+pub use words::{PATTERN_MAX_BYTES, Pattern, Word, quote, split};
 
 /// A verb's arguments as words, by the place of each argument in the catalogue.
 #[derive(Debug, Clone, PartialEq, Eq)]

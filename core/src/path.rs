@@ -11,22 +11,65 @@ use crate::error::{Error, Result};
 use crate::text::escape;
 
 /// The longest name of one entry, in bytes (NAME_MAX of Linux).
+///
+/// ```
+/// use ferry_core::path::NAME_MAX_BYTES;
+/// use ferry_core::{ErrorKind, HomePath};
+///
+/// let name = vec![b'x'; NAME_MAX_BYTES + 1];
+/// assert!(HomePath::root().join(&name[1..]).is_ok());
+/// assert_eq!(HomePath::root().join(&name).unwrap_err().kind, ErrorKind::BadPath);
+/// ```
 pub const NAME_MAX_BYTES: usize = 255;
 /// The longest path, in bytes (PATH_MAX of Linux).
+///
+/// ```
+/// use ferry_core::path::PATH_MAX_BYTES;
+/// use ferry_core::{ErrorKind, HomePath};
+///
+/// let long = "/x".repeat(PATH_MAX_BYTES / 2);
+/// assert!(HomePath::parse(&long).is_ok());
+/// assert_eq!(HomePath::parse(&(long + "/x")).unwrap_err().kind, ErrorKind::BadPath);
+/// ```
 pub const PATH_MAX_BYTES: usize = 4096;
 
 /// A path as somebody wrote it: absolute or relative to the working folder, any bytes.
+///
+/// ```
+/// use ferry_core::RemotePath;
+///
+/// let path = RemotePath::from("docs/../a.txt");
+/// assert_eq!(path.0, b"docs/../a.txt");
+/// let odd = RemotePath(b"caf\xe9\n".to_vec());
+/// assert_eq!(odd.to_string(), "caf\\xe9\\n"); // safe to show
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct RemotePath(pub Vec<u8>);
 
 impl RemotePath {
     /// Whether the path ends in `/`, which says that it names a folder.
+    ///
+    /// ```
+    /// use ferry_core::RemotePath;
+    ///
+    /// assert!(RemotePath::from("docs/").names_a_folder());
+    /// assert!(!RemotePath::from("docs").names_a_folder());
+    /// ```
     pub fn names_a_folder(&self) -> bool {
         self.0.ends_with(b"/")
     }
 
     /// What the path means to someone whose working folder is `cwd`: `.` and `..` are resolved by name, which is exact
     /// because links are never followed.
+    ///
+    /// ```
+    /// use ferry_core::{ErrorKind, HomePath, RemotePath};
+    ///
+    /// let cwd = HomePath::parse("/docs")?;
+    /// assert_eq!(RemotePath::from("../a.txt").resolve(&cwd)?, HomePath::parse("/a.txt")?);
+    /// assert_eq!(RemotePath::from("../../a.txt").resolve(&cwd).unwrap_err().kind, ErrorKind::Denied);
+    /// # Ok::<(), ferry_core::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `denied` when it leads above the home, `bad_path` when it has a NUL, a name of more than 255 bytes or more than
@@ -73,16 +116,37 @@ impl From<&HomePath> for RemotePath {
 }
 
 /// A place inside a home, absolute and without `.` or `..`: `/` or `/a/b`.
+///
+/// ```
+/// # use ferry_core::{Error, ErrorKind, HomePath};
+/// let place = HomePath::parse("/docs")?.join(b"a.txt")?;
+/// assert_eq!(place.to_string(), "/docs/a.txt");
+/// assert_eq!(place.parent(), Some(HomePath::parse("/docs")?));
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct HomePath(Vec<u8>);
 
 impl HomePath {
     /// The home itself.
+    ///
+    /// ```
+    /// # use ferry_core::{Error, ErrorKind, HomePath};
+    /// assert_eq!(HomePath::root().to_string(), "/");
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn root() -> Self {
         Self(b"/".to_vec())
     }
 
     /// Reads an absolute path.
+    ///
+    /// ```
+    /// # use ferry_core::{Error, ErrorKind, HomePath};
+    /// assert_eq!(HomePath::parse("/docs/./inner/..")?.to_string(), "/docs");
+    /// assert_eq!(HomePath::parse("/..").unwrap_err().kind, ErrorKind::Denied);
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`RemotePath::resolve`].
@@ -91,26 +155,59 @@ impl HomePath {
     }
 
     /// Whether this is the home itself.
+    ///
+    /// ```
+    /// # use ferry_core::{Error, ErrorKind, HomePath};
+    /// assert!(HomePath::parse("/docs/..")?.is_root());
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn is_root(&self) -> bool {
         self.0 == b"/"
     }
 
     /// The bytes, with a leading `/`.
+    ///
+    /// ```
+    /// # use ferry_core::{Error, ErrorKind, HomePath};
+    /// assert_eq!(HomePath::parse("/docs")?.as_bytes(), b"/docs");
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
     /// The names from the home downward.
+    ///
+    /// ```
+    /// # use ferry_core::{Error, ErrorKind, HomePath};
+    /// let place = HomePath::parse("/docs/a.txt")?;
+    /// assert_eq!(place.names().collect::<Vec<_>>(), [&b"docs"[..], b"a.txt"]);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn names(&self) -> impl DoubleEndedIterator<Item = &[u8]> {
         self.0.split(|byte| *byte == b'/').filter(|name| !name.is_empty())
     }
 
     /// The last name; `None` for the home itself.
+    ///
+    /// ```
+    /// # use ferry_core::{Error, ErrorKind, HomePath};
+    /// assert_eq!(HomePath::parse("/docs/a.txt")?.name(), Some(&b"a.txt"[..]));
+    /// assert_eq!(HomePath::root().name(), None);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn name(&self) -> Option<&[u8]> {
         self.names().next_back()
     }
 
     /// The folder that holds it; `None` for the home itself.
+    ///
+    /// ```
+    /// # use ferry_core::{Error, ErrorKind, HomePath};
+    /// assert_eq!(HomePath::parse("/docs/a.txt")?.parent(), Some(HomePath::parse("/docs")?));
+    /// assert_eq!(HomePath::root().parent(), None);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn parent(&self) -> Option<Self> {
         let end = self.0.len() - self.name()?.len() - 1;
         Some(Self(self.0[..end.max(1)].to_vec()))
@@ -123,6 +220,14 @@ impl HomePath {
     }
 
     /// The entry called `name` in this folder.
+    ///
+    /// ```
+    /// # use ferry_core::{Error, ErrorKind, HomePath};
+    /// let docs = HomePath::parse("/docs")?;
+    /// assert_eq!(docs.join(b"a.txt")?.to_string(), "/docs/a.txt");
+    /// assert_eq!(docs.join(b"..").unwrap_err().kind, ErrorKind::BadPath); // an entry, not a way
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Errors
     /// `bad_path` when no entry can have that name: empty, `.`, `..`, with `/` or NUL, or too long.
@@ -158,12 +263,27 @@ impl HomePath {
     }
 
     /// Whether `self` is `folder` or lies somewhere below it.
+    ///
+    /// ```
+    /// # use ferry_core::{Error, ErrorKind, HomePath};
+    /// let docs = HomePath::parse("/docs")?;
+    /// assert!(HomePath::parse("/docs/a.txt")?.is_within(&docs));
+    /// assert!(!HomePath::parse("/docs.txt")?.is_within(&docs));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn is_within(&self, folder: &Self) -> bool {
         let mut names = self.names();
         folder.names().all(|name| names.next() == Some(name))
     }
 
     /// Refuses names that no new entry should have: those with a control character in them.
+    ///
+    /// ```
+    /// # use ferry_core::{Error, ErrorKind, HomePath};
+    /// assert!(HomePath::parse("/a\tb")?.check_new().is_err());
+    /// assert!(HomePath::parse("/a b")?.check_new().is_ok());
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Errors
     /// `bad_path`, naming the path.

@@ -9,11 +9,28 @@ use std::time::Duration;
 use futures_lite::FutureExt as _;
 
 /// A task that runs beside its starter. Dropping it lets it run on; [`Task::cancel`] stops it.
+///
+/// ```
+/// use ferry_core::rt;
+///
+/// let sum = rt::block_on(async {
+///     let beside = rt::spawn(async { 1 + 2 });
+///     4 + beside.await
+/// });
+/// assert_eq!(sum, 7);
+/// ```
 #[derive(Debug)]
 pub struct Task<T>(async_std::task::JoinHandle<T>);
 
 impl<T> Task<T> {
     /// Stops the task at its next point of waiting; gives its result if it had ended already.
+    ///
+    /// ```
+    /// use ferry_core::rt;
+    ///
+    /// let never = rt::spawn(std::future::pending::<()>());
+    /// assert_eq!(rt::block_on(never.cancel()), None);
+    /// ```
     pub async fn cancel(self) -> Option<T> {
         self.0.cancel().await
     }
@@ -27,30 +44,94 @@ impl<T> Future for Task<T> {
 }
 
 /// Starts a task.
+///
+/// ```
+/// use ferry_core::rt;
+///
+/// let task = rt::spawn(async { "done beside" });
+/// assert_eq!(rt::block_on(task), "done beside");
+/// ```
 pub fn spawn<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> Task<T> {
     Task(async_std::task::spawn(future))
 }
 
 /// Runs a future to its end on this thread. Never call it inside a task: all the executor's threads could end up waiting.
+///
+/// ```
+/// assert_eq!(ferry_core::rt::block_on(async { 3 }), 3);
+/// ```
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     async_std::task::block_on(future)
 }
 
 /// Waits.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+///
+/// let begun = Instant::now();
+/// ferry_core::rt::block_on(ferry_core::rt::sleep(Duration::from_millis(2)));
+/// assert!(begun.elapsed() >= Duration::from_millis(2));
+/// ```
 pub async fn sleep(duration: Duration) {
     async_std::task::sleep(duration).await;
 }
 
 /// Runs blocking work on a thread of its own pool. The one way from async code to blocking calls.
+///
+/// ```
+/// # use ferry_core::{store::*, *};
+/// # use ferry_testkit::Harness;
+/// # args! {
+/// #     /// Does it.
+/// #     pub struct Mine {
+/// #         /// How far to look.
+/// #         limit: u32,
+/// #     }
+/// # }
+/// # impl Verb for Mine {
+/// #     const SPEC: Spec = Spec::of::<Self>("mine", Access::Public);
+/// async fn run(self, ctx: &mut Context<'_>) -> Result<Reply> {
+///     let limit = self.limit;
+///     let primes = rt::unblock(move || {
+///         // A second of work without an `.await` would keep a thread that others need.
+///         (2..limit).filter(|n| (2..*n).all(|d| n % d != 0)).count()
+///     })
+///     .await;
+///     Ok(Reply::text(format!("{primes} primes")))
+/// }
+/// # }
+/// assert_eq!(Harness::of::<Mine>().ok("mine 10").text.as_deref(), Some("4 primes"));
+/// ```
 pub async fn unblock<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     blocking::unblock(work).await
 }
 
 /// The deadline of [`timeout`] passed.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use ferry_core::rt::{Elapsed, block_on, timeout};
+/// use ferry_core::{Error, ErrorKind};
+///
+/// let waited = block_on(timeout(Duration::from_millis(2), std::future::pending::<()>()));
+/// let answer = waited.map_err(|Elapsed| Error::new(ErrorKind::Timeout, "the oracle is silent"));
+/// assert_eq!(answer.unwrap_err().kind, ErrorKind::Timeout);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Elapsed;
 
 /// Runs `future` for at most `duration`, then drops it.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use ferry_core::rt;
+///
+/// let quick = rt::timeout(Duration::from_secs(60), async { 3 });
+/// assert_eq!(rt::block_on(quick), Ok(3));
+/// ```
 ///
 /// # Errors
 /// [`Elapsed`] when the time is over first.

@@ -7,6 +7,13 @@ use serde::{Deserialize, Serialize};
 
 /// A number of bytes. Parsed with decimal (`kB`, `MB`, `GB`, `TB`) and binary (`KiB`, `MiB`, `GiB`, `TiB`) units of
 /// IEC 80000-13; a bare letter (`K`, `M`, `G`, `T`) is binary, as with coreutils. Shown in binary units.
+///
+/// ```
+/// use ferry_core::ByteSize;
+///
+/// assert_eq!("10MiB".parse(), Ok(ByteSize(10 << 20)));
+/// assert_eq!(ByteSize(1536).to_string(), "1.5 KiB");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ByteSize(pub u64);

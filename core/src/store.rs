@@ -15,13 +15,67 @@ use crate::size::ByteSize;
 use crate::verb::BoxFuture;
 
 /// The transfer starts from the beginning.
+///
+/// ```
+/// use ferry_core::store::{CODE_START, Start};
+///
+/// assert_eq!(Start::BEGINNING.code, CODE_START);
+/// ```
 pub const CODE_START: u16 = 1001;
 /// The transfer goes on at an offset.
+///
+/// ```
+/// # use ferry_core::{store::*, *};
+/// # let home = ferry_testkit::MemoryStore::default().open("alice", None);
+/// # rt::block_on(async {
+/// let place = HomePath::parse("/a.txt")?;
+/// let request = UploadRequest { size: Some(6), fresh: false, ..UploadRequest::new(place) };
+/// let mut upload = home.upload(request.clone()).await?;
+/// upload.write(Chunk::from(&b"abc"[..])).await?;
+/// drop(upload); // the connection broke
+///
+/// let start = home.upload(request).await?.start();
+/// assert_eq!((start.code, start.offset), (CODE_RESUME, 3));
+/// # Ok::<(), Error>(()) }).unwrap();
+/// ```
 pub const CODE_RESUME: u16 = 1002;
 /// The same bytes are there already; nothing is sent.
+///
+/// ```
+/// # use ferry_core::{store::*, *};
+/// # let home = ferry_testkit::MemoryStore::default().open("alice", None);
+/// # rt::block_on(async {
+/// let place = HomePath::parse("/a.txt")?;
+/// let md5 = Algorithm::Md5.digest(b"abc");
+/// let request = UploadRequest { size: Some(3), modified: Some(0), fresh: false, ..UploadRequest::new(place) };
+/// let mut upload = home.upload(request.clone()).await?;
+/// upload.write(Chunk::from(&b"abc"[..])).await?;
+/// upload.commit(md5).await?;
+///
+/// let again = home.upload(request).await?;
+/// assert_eq!(again.start().code, CODE_PRESENT);
+/// assert_eq!(again.start().prefix, Some(Algorithm::Blake3.digest(b"abc")));
+/// again.commit(md5).await?; // nothing was sent
+/// # Ok::<(), Error>(()) }).unwrap();
+/// ```
 pub const CODE_PRESENT: u16 = 1003;
 
 /// Homes of many users.
+///
+/// ```
+/// use ferry_core::store::Store;
+/// use ferry_core::{HomePath, rt};
+/// use ferry_testkit::MemoryStore;
+///
+/// let store = MemoryStore::default();
+/// rt::block_on(async {
+///     let home = store.home("alice", Some(1 << 20)).await?;
+///     home.make_dir(&HomePath::parse("/docs")?).await?;
+///     assert!(store.check("alice", false).await?.is_right());
+///     store.close().await
+/// })?;
+/// # Ok::<(), ferry_core::Error>(())
+/// ```
 pub trait Store: Send + Sync + 'static {
     /// The home of `user`, made when it is not there yet. `limit` is the account's quota in bytes and holds from this
     /// call on, also for those who have the home open already. Opening the same home twice gives the same ledger.
@@ -49,6 +103,45 @@ pub trait Store: Send + Sync + 'static {
 /// The home of one user. All methods take places inside the home; links are never followed.
 ///
 /// Every call is all or nothing and safe to make from many tasks at once.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use ferry_core::store::*;
+/// use ferry_core::verb::BoxFuture;
+/// use ferry_core::{Error, HomePath, Result, rt};
+///
+/// /// A home in which everything is refused but a look at its usage.
+/// struct Sealed(Arc<dyn Home>);
+///
+/// fn sealed<'a, T: Send + 'a>() -> BoxFuture<'a, Result<T>> {
+///     Box::pin(async { Err(Error::denied("this home is sealed")) })
+/// }
+///
+/// impl Home for Sealed {
+///     fn stat<'a>(&'a self, _path: &'a HomePath) -> BoxFuture<'a, Result<Entry>> {
+///         sealed()
+///     }
+///     fn usage(&self) -> BoxFuture<'_, Result<Usage>> {
+///         self.0.usage()
+///     }
+///     // And so on.
+/// #     fn list<'a>(&'a self, _: &'a HomePath) -> BoxFuture<'a, Result<Box<dyn Listing>>> { sealed() }
+/// #     fn make_dir<'a>(&'a self, _: &'a HomePath) -> BoxFuture<'a, Result<()>> { sealed() }
+/// #     fn remove_file<'a>(&'a self, _: &'a HomePath) -> BoxFuture<'a, Result<()>> { sealed() }
+/// #     fn remove_dir<'a>(&'a self, _: &'a HomePath) -> BoxFuture<'a, Result<()>> { sealed() }
+/// #     fn rename<'a>(&'a self, _: &'a HomePath, _: &'a HomePath, _: bool) -> BoxFuture<'a, Result<()>> { sealed() }
+/// #     fn open(&self, _: ReadRequest) -> BoxFuture<'_, Result<Box<dyn Source>>> { sealed() }
+/// #     fn upload(&self, _: UploadRequest) -> BoxFuture<'_, Result<Box<dyn Upload>>> { sealed() }
+/// #     fn partials(&self) -> BoxFuture<'_, Result<Vec<Partial>>> { sealed() }
+/// #     fn remove_partial<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<()>> { sealed() }
+/// }
+///
+/// let home = Sealed(ferry_testkit::MemoryStore::default().open("alice", Some(100)));
+/// assert_eq!(rt::block_on(home.usage())?.limit, Some(100));
+/// assert!(rt::block_on(home.stat(&HomePath::root())).is_err());
+/// # Ok::<(), Error>(())
+/// ```
 pub trait Home: Send + Sync {
     /// What is at `path`; a link is described, not followed.
     fn stat<'a>(&'a self, path: &'a HomePath) -> BoxFuture<'a, Result<Entry>>;
@@ -100,12 +193,37 @@ pub trait Home: Send + Sync {
 }
 
 /// Entries of a folder, some at a time.
+///
+/// ```
+/// use ferry_core::store::{Entry, EntryKind, Listing};
+/// use ferry_core::verb::BoxFuture;
+/// use ferry_core::{Result, rt};
+///
+/// /// All that is to come, given in batches of two.
+/// struct Twos(Vec<Entry>);
+/// impl Listing for Twos {
+///     fn next(&mut self) -> BoxFuture<'_, Result<Vec<Entry>>> {
+///         let batch = self.0.drain(..self.0.len().min(2)).collect();
+///         Box::pin(async { Ok(batch) })
+///     }
+/// }
+/// let mut listing = Twos(["a", "b", "c"].map(|name| Entry::new(name, EntryKind::File)).into());
+/// let lens: Vec<usize> = (0..3).map(|_| rt::block_on(listing.next()).unwrap().len()).collect();
+/// assert_eq!(lens, [2, 1, 0]);
+/// ```
 pub trait Listing: Send {
     /// The next entries; none at the end.
     fn next(&mut self) -> BoxFuture<'_, Result<Vec<Entry>>>;
 }
 
 /// What kind of thing an entry is.
+///
+/// ```
+/// use ferry_core::store::{Entry, EntryKind};
+///
+/// let entries = [Entry::new("docs", EntryKind::Dir), Entry::new("a.txt", EntryKind::File)];
+/// assert_eq!(entries.iter().filter(|entry| entry.kind == EntryKind::File).count(), 1);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EntryKind {
@@ -122,6 +240,10 @@ pub enum EntryKind {
 
 impl EntryKind {
     /// Its name on the wire and in JSON.
+    ///
+    /// ```
+    /// assert_eq!(ferry_core::store::EntryKind::Dir.as_str(), "dir");
+    /// ```
     pub fn as_str(self) -> &'static str {
         match self {
             Self::File => "file",
@@ -133,6 +255,13 @@ impl EntryKind {
 }
 
 /// One entry of a folder.
+///
+/// ```
+/// use ferry_core::store::{Entry, EntryKind};
+///
+/// let entry = Entry { size: 3, modified: 1_700_000_000_000_000_000, ..Entry::new("a.txt", EntryKind::File) };
+/// assert_eq!((entry.name.as_slice(), entry.size), (&b"a.txt"[..], 3));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// Its name; empty for the home itself.
@@ -151,7 +280,36 @@ pub struct Entry {
     pub digest: Option<Digest>,
 }
 
+impl Entry {
+    /// An entry of which only name and kind are known.
+    ///
+    /// ```
+    /// use ferry_core::store::{Entry, EntryKind};
+    ///
+    /// let entry = Entry::new("docs", EntryKind::Dir);
+    /// assert_eq!((entry.size, entry.digest), (0, None));
+    /// ```
+    pub fn new(name: impl Into<Vec<u8>>, kind: EntryKind) -> Self {
+        Self {
+            name: name.into(),
+            kind,
+            size: 0,
+            modified: 0,
+            executable: false,
+            version: Version::default(),
+            digest: None,
+        }
+    }
+}
+
 /// Tells two states of a file apart: equal only as long as its contents cannot have been replaced. On the wire, 32 hex digits.
+///
+/// ```
+/// use ferry_core::store::Version;
+///
+/// assert_ne!(Version(1), Version(2));
+/// assert_eq!(Version(0x2a).to_string(), "0000000000000000000000000000002a");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub struct Version(pub u128);
 
@@ -177,6 +335,18 @@ impl<'de> Deserialize<'de> for Version {
 }
 
 /// A file as a transfer leaves it: what was proven.
+///
+/// ```
+/// # use ferry_core::{store::*, *};
+/// # let home = ferry_testkit::MemoryStore::default().open("alice", None);
+/// # rt::block_on(async {
+/// let place = HomePath::parse("/a.txt")?;
+/// let home = GuardedHome::new(home, Access::Write);
+/// let file = home.write_file(&place, b"abc").await?;
+/// assert_eq!((file.path.to_string(), file.size), ("/a.txt".into(), 3));
+/// assert_eq!(file.digest, Some(Algorithm::Md5.digest(b"abc")));
+/// # Ok::<(), Error>(()) }).unwrap();
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileInfo {
     /// Where it is, absolute.
@@ -197,6 +367,22 @@ pub struct FileInfo {
 }
 
 /// How a transfer starts, in either direction.
+///
+/// ```
+/// # use ferry_core::{store::*, *};
+/// # let home = ferry_testkit::MemoryStore::default().open("alice", None);
+/// # rt::block_on(async {
+/// let place = HomePath::parse("/a.txt")?;
+/// let request = UploadRequest { size: Some(6), fresh: false, ..UploadRequest::new(place) };
+/// let mut upload = home.upload(request.clone()).await?;
+/// upload.write(Chunk::from(&b"abc"[..])).await?;
+/// drop(upload); // the connection broke
+///
+/// let start = home.upload(request).await?.start();
+/// assert_eq!(start.offset, 3);
+/// assert_eq!(start.prefix, Some(Algorithm::Blake3.digest(b"abc"))); // whatever the transfer is proven by
+/// # Ok::<(), Error>(()) }).unwrap();
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Start {
     /// [`CODE_START`], [`CODE_RESUME`] or [`CODE_PRESENT`].
@@ -210,6 +396,10 @@ pub struct Start {
 
 impl Start {
     /// From the beginning.
+    ///
+    /// ```
+    /// assert_eq!(ferry_core::store::Start::BEGINNING.offset, 0);
+    /// ```
     pub const BEGINNING: Self = Self {
         code: CODE_START,
         offset: 0,
@@ -218,6 +408,15 @@ impl Start {
 }
 
 /// What is to be read.
+///
+/// ```
+/// use ferry_core::store::ReadRequest;
+/// use ferry_core::{Algorithm, HomePath};
+///
+/// let request = ReadRequest { algorithm: Algorithm::Blake3, ..ReadRequest::new(HomePath::parse("/a.txt")?) };
+/// assert!(request.held.is_none());
+/// # Ok::<(), ferry_core::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct ReadRequest {
     /// The file.
@@ -228,7 +427,39 @@ pub struct ReadRequest {
     pub held: Option<Held>,
 }
 
+impl ReadRequest {
+    /// Reads all of a file.
+    ///
+    /// ```
+    /// use ferry_core::store::ReadRequest;
+    /// use ferry_core::{Algorithm, HomePath};
+    ///
+    /// assert_eq!(ReadRequest::new(HomePath::parse("/a.txt")?).algorithm, Algorithm::Md5);
+    /// # Ok::<(), ferry_core::Error>(())
+    /// ```
+    pub fn new(path: HomePath) -> Self {
+        Self {
+            path,
+            algorithm: Algorithm::default(),
+            held: None,
+        }
+    }
+}
+
 /// The first bytes of a file, as somebody claims to hold them.
+///
+/// ```
+/// # use ferry_core::{store::*, *};
+/// # let home = ferry_testkit::MemoryStore::default().open("alice", None);
+/// # rt::block_on(async {
+/// let place = HomePath::parse("/a.txt")?;
+/// GuardedHome::new(home.clone(), Access::Write).write_file(&place, b"abcdef").await?;
+/// let held = Held { offset: 4, prefix: Algorithm::Blake3.digest(b"abcd") };
+/// let mut source = home.open(ReadRequest { held: Some(held), ..ReadRequest::new(place) }).await?;
+/// assert_eq!(source.start().code, CODE_RESUME);
+/// assert_eq!(source.next().await?.as_deref(), Some(&b"ef"[..]));
+/// # Ok::<(), Error>(()) }).unwrap();
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Held {
     /// How many bytes.
@@ -238,6 +469,21 @@ pub struct Held {
 }
 
 /// A file being read.
+///
+/// ```
+/// # use ferry_core::{store::*, *};
+/// # let home = ferry_testkit::MemoryStore::default().open("alice", None);
+/// # rt::block_on(async {
+/// let place = HomePath::parse("/a.txt")?;
+/// GuardedHome::new(home.clone(), Access::Write).write_file(&place, b"abc").await?;
+/// let mut source = home.open(ReadRequest::new(place)).await?;
+/// assert_eq!((source.start(), source.file().size), (Start::BEGINNING, 3));
+/// while let Some(chunk) = source.next().await? {
+///     assert_eq!(&*chunk, b"abc");
+/// }
+/// assert_eq!(source.digest(), Algorithm::Md5.digest(b"abc"));
+/// # Ok::<(), Error>(()) }).unwrap();
+/// ```
 pub trait Source: Send {
     /// Where the bytes start. After the beginning only when the reader's prefix was checked and is the same.
     fn start(&self) -> Start;
@@ -253,6 +499,16 @@ pub trait Source: Send {
 }
 
 /// What is to be written.
+///
+/// ```
+/// use ferry_core::HomePath;
+/// use ferry_core::store::UploadRequest;
+///
+/// let place = HomePath::parse("/a.txt")?;
+/// let request = UploadRequest { size: Some(3), no_clobber: true, ..UploadRequest::new(place) };
+/// assert!(request.fresh, "starts anew unless told otherwise");
+/// # Ok::<(), ferry_core::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct UploadRequest {
     /// The file's final place.
@@ -273,7 +529,46 @@ pub struct UploadRequest {
     pub fresh: bool,
 }
 
+impl UploadRequest {
+    /// Writes a file from its beginning, a stream of unknown size. It may replace one that is there; what an earlier try left is
+    /// thrown away, for whoever goes on with it must look at [`Upload::start`] first.
+    ///
+    /// ```
+    /// use ferry_core::HomePath;
+    /// use ferry_core::store::UploadRequest;
+    ///
+    /// let request = UploadRequest::new(HomePath::parse("/a.txt")?);
+    /// assert_eq!((request.size, request.no_clobber, request.fresh), (None, false, true));
+    /// # Ok::<(), ferry_core::Error>(())
+    /// ```
+    pub fn new(path: HomePath) -> Self {
+        Self {
+            path,
+            size: None,
+            modified: None,
+            executable: false,
+            algorithm: Algorithm::default(),
+            expected: None,
+            no_clobber: false,
+            fresh: true,
+        }
+    }
+}
+
 /// An upload being written. Dropping it leaves an unfinished upload, which can be taken up again; a stream leaves nothing.
+///
+/// ```
+/// # use ferry_core::{store::*, *};
+/// # let home = ferry_testkit::MemoryStore::default().open("alice", None);
+/// # rt::block_on(async {
+/// let place = HomePath::parse("/a.txt")?;
+/// let mut upload = home.upload(UploadRequest { size: Some(3), ..UploadRequest::new(place.clone()) }).await?;
+/// assert_eq!(upload.start(), Start::BEGINNING);
+/// upload.write(Chunk::from(&b"abc"[..])).await?;
+/// let file = upload.commit(Algorithm::Md5.digest(b"abc")).await?; // durable from here on
+/// assert_eq!(file.size, 3);
+/// # Ok::<(), Error>(()) }).unwrap();
+/// ```
 pub trait Upload: Send {
     /// Its name in `partials`; empty when there is nothing to go on with later.
     fn id(&self) -> &str;
@@ -292,6 +587,21 @@ pub trait Upload: Send {
 }
 
 /// An upload that is not finished.
+///
+/// ```
+/// # use ferry_core::{store::*, *};
+/// # let home = ferry_testkit::MemoryStore::default().open("alice", None);
+/// # rt::block_on(async {
+/// let place = HomePath::parse("/a.txt")?;
+/// let request = UploadRequest { size: Some(6), fresh: false, ..UploadRequest::new(place) };
+/// let mut upload = home.upload(request.clone()).await?;
+/// upload.write(Chunk::from(&b"abc"[..])).await?;
+/// drop(upload); // the connection broke
+///
+/// let partial = &home.partials().await?[0];
+/// assert_eq!((partial.size, partial.received), (Some(6), 3));
+/// # Ok::<(), Error>(()) }).unwrap();
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Partial {
     /// Its name: some hex digits.
@@ -307,6 +617,13 @@ pub struct Partial {
 }
 
 /// A home's bytes: `used` is the sum of the sizes of its files, `reserved` what uploads under way may still add.
+///
+/// ```
+/// use ferry_core::store::Usage;
+///
+/// let usage = Usage { limit: Some(100), used: 60, reserved: 10 };
+/// assert_eq!(usage.free(), Some(30));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
     /// The most bytes that may be used; `None` without a limit.
@@ -318,6 +635,16 @@ pub struct Usage {
 }
 
 /// A home, counted.
+///
+/// ```
+/// use ferry_core::store::Store as _;
+///
+/// let store = ferry_testkit::MemoryStore::default();
+/// store.open("alice", None);
+/// let check = ferry_core::rt::block_on(store.check("alice", false))?;
+/// assert_eq!((check.used, check.counted), (0, 0));
+/// # Ok::<(), ferry_core::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Check {
     /// The bytes that the store believed to be used.
@@ -332,6 +659,13 @@ pub struct Check {
 
 impl Check {
     /// Whether belief and count agree.
+    ///
+    /// ```
+    /// use ferry_core::store::Check;
+    ///
+    /// let check = Check { used: 3, counted: 4, reserved: 0, partials: 0 };
+    /// assert!(!check.is_right(), "somebody put a byte there behind the store's back");
+    /// ```
     pub fn is_right(&self) -> bool {
         self.used == self.counted
     }
@@ -339,6 +673,13 @@ impl Check {
 
 impl Usage {
     /// What can still be reserved; `None` without a limit.
+    ///
+    /// ```
+    /// use ferry_core::store::Usage;
+    ///
+    /// assert_eq!(Usage { limit: Some(100), used: 60, reserved: 10 }.free(), Some(30));
+    /// assert_eq!(Usage::default().free(), None);
+    /// ```
     pub fn free(&self) -> Option<u64> {
         self.limit
             .map(|limit| limit.saturating_sub(self.used.saturating_add(self.reserved)))
@@ -346,6 +687,17 @@ impl Usage {
 
     /// Promises `size` more bytes to the upload of `path`. The whole rule of the quota:
     /// `used + reserved + size <= limit`, decided before the first byte.
+    ///
+    /// ```
+    /// use ferry_core::HomePath;
+    /// use ferry_core::store::Usage;
+    ///
+    /// let mut usage = Usage { limit: Some(100), used: 60, reserved: 0 };
+    /// let path = HomePath::parse("/a.txt")?;
+    /// usage.reserve(&path, 40)?;
+    /// assert!(usage.reserve(&path, 1).is_err());
+    /// # Ok::<(), ferry_core::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `over_quota`, with the numbers.
@@ -369,17 +721,42 @@ impl Usage {
     }
 
     /// Gives back what was reserved.
+    ///
+    /// ```
+    /// use ferry_core::store::Usage;
+    ///
+    /// let mut usage = Usage { limit: Some(100), used: 60, reserved: 40 };
+    /// usage.release(40);
+    /// assert_eq!(usage.free(), Some(40));
+    /// ```
     pub fn release(&mut self, size: u64) {
         self.reserved = self.reserved.saturating_sub(size);
     }
 
     /// Turns `reserved` promised bytes into a file of `size` bytes, which replaced one of `replaced` bytes.
+    ///
+    /// ```
+    /// use ferry_core::store::Usage;
+    ///
+    /// // A file of 30 bytes takes the place of one of 10.
+    /// let mut usage = Usage { limit: Some(100), used: 60, reserved: 30 };
+    /// usage.commit(30, 30, 10);
+    /// assert_eq!((usage.used, usage.reserved), (80, 0));
+    /// ```
     pub fn commit(&mut self, reserved: u64, size: u64, replaced: u64) {
         self.release(reserved);
         self.used = self.used.saturating_add(size).saturating_sub(replaced);
     }
 
     /// Takes note of a removed file.
+    ///
+    /// ```
+    /// use ferry_core::store::Usage;
+    ///
+    /// let mut usage = Usage { limit: None, used: 60, reserved: 0 };
+    /// usage.remove(10);
+    /// assert_eq!(usage.used, 50);
+    /// ```
     pub fn remove(&mut self, size: u64) {
         self.used = self.used.saturating_sub(size);
     }

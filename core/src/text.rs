@@ -6,6 +6,13 @@ use std::fmt::Write as _;
 /// a backslash itself is doubled only where something else was escaped, so ordinary names stay as they are.
 ///
 /// The result has no control character, no bidirectional override and no line break.
+///
+/// ```
+/// use ferry_core::text::escape;
+///
+/// assert_eq!(escape("grüße".as_bytes()), "grüße");
+/// assert_eq!(escape(b"a\x1b[2J\n"), "a\\x1b[2J\\n");
+/// ```
 pub fn escape(bytes: &[u8]) -> String {
     let clean = |c: char| !c.is_control() && !is_invisible(c);
     if let Ok(text) = std::str::from_utf8(bytes)
@@ -46,6 +53,13 @@ fn is_invisible(c: char) -> bool {
 ///
 /// Near is an optimal-string-alignment distance (Damerau: a swap of neighbours counts one) of at most a third of the
 /// word's length, rounded up.
+///
+/// ```
+/// use ferry_core::text::did_you_mean;
+///
+/// assert_eq!(did_you_mean("yesterdya", ["help", "yesterday"]), Some("yesterday"));
+/// assert_eq!(did_you_mean("imagine", ["help", "yesterday"]), None);
+/// ```
 pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let len = word.chars().count();
     let limit = len.div_ceil(3);

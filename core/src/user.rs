@@ -6,9 +6,24 @@ use crate::error::{Error, Result};
 use crate::spec::Access;
 
 /// The longest name of an account, in bytes.
+///
+/// ```
+/// use ferry_core::User;
+/// use ferry_core::user::USER_NAME_MAX_BYTES;
+///
+/// assert!(User::check_name(&"a".repeat(USER_NAME_MAX_BYTES)).is_ok());
+/// assert!(User::check_name(&"a".repeat(USER_NAME_MAX_BYTES + 1)).is_err());
+/// ```
 pub const USER_NAME_MAX_BYTES: usize = 32;
 
 /// A user as verbs and dispatch see him: name and rights, no secret.
+///
+/// ```
+/// use ferry_core::User;
+///
+/// let guest = User { read_only: true, allow: vec!["list".into()], ..User::named("guest") };
+/// assert!(!guest.admin);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct User {
@@ -26,6 +41,10 @@ pub struct User {
 
 impl User {
     /// A user with every right but admin's.
+    ///
+    /// ```
+    /// assert_eq!(ferry_core::User::named("alice").name, "alice");
+    /// ```
     pub fn named(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -34,6 +53,15 @@ impl User {
     }
 
     /// Whether he may run a verb of that name and access. Lists name verbs by their own name, not by an alias.
+    ///
+    /// ```
+    /// use ferry_core::{Access, User};
+    ///
+    /// let mut alice = User::named("alice");
+    /// assert!(alice.may_run("remove", Access::Write));
+    /// alice.deny = vec!["remove".into()];
+    /// assert!(!alice.may_run("remove", Access::Write));
+    /// ```
     pub fn may_run(&self, verb: &str, access: Access) -> bool {
         self.may_know(verb, access) && !(self.read_only && access == Access::Write)
     }
@@ -41,6 +69,14 @@ impl User {
     /// Whether he may be told that there is such a verb. What his lists keep from him, and what is for administrators, does not
     /// exist for him; that he may only read is no secret, so a verb that
     /// writes is refused to him by name.
+    ///
+    /// ```
+    /// use ferry_core::{Access, User};
+    ///
+    /// let reader = User { read_only: true, ..User::named("alice") };
+    /// assert!(reader.may_know("remove", Access::Write) && !reader.may_run("remove", Access::Write));
+    /// assert!(!reader.may_know("shutdown", Access::Admin));
+    /// ```
     pub fn may_know(&self, verb: &str, access: Access) -> bool {
         let is_in = |list: &[String]| list.iter().any(|name| name == verb);
         (access != Access::Admin || self.admin) && (self.allow.is_empty() || is_in(&self.allow)) && !is_in(&self.deny)
@@ -48,6 +84,13 @@ impl User {
 
     /// Refuses names that could be mistaken for something else: an account is called by 1 to 32 of `a-z 0-9 . _ -`,
     /// starting with a letter or digit.
+    ///
+    /// ```
+    /// use ferry_core::User;
+    ///
+    /// assert!(User::check_name("alice").is_ok());
+    /// assert!(User::check_name("../alice").is_err());
+    /// ```
     ///
     /// # Errors
     /// `bad_request`, saying the rule.

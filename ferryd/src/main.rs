@@ -7,7 +7,8 @@ use std::sync::Arc;
 use ferry_server::{Durability, Parts};
 use ferry_store_local::{LocalStore, Options};
 use {
-    ferry_download as _, ferry_du as _, ferry_fs as _, ferry_mkdir as _, ferry_quota as _, ferry_session as _, ferry_upload as _,
+    ferry_download as _, ferry_du as _, ferry_find as _, ferry_fs as _, ferry_mkdir as _, ferry_quota as _, ferry_session as _,
+    ferry_tar as _, ferry_upload as _, ferry_verbs as _, ferry_verify as _,
 };
 
 fn main() -> ExitCode {

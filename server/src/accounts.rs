@@ -127,6 +127,19 @@ impl Accounts {
             other => other.map_err(broken)?,
         };
         crate::config::make_private(&path)?;
+        Self::of(database)
+    }
+
+    /// Accounts that nobody has yet, and that are gone with this process.
+    ///
+    /// # Errors
+    /// `internal`.
+    pub(crate) fn in_memory() -> Result<Self> {
+        let backend = redb::backends::InMemoryBackend::new();
+        Self::of(Database::builder().create_with_backend(backend).map_err(broken)?)
+    }
+
+    fn of(database: Database) -> Result<Self> {
         let secret = Self::set_up(&database)?;
         let decoy = Account {
             user: User::named("decoy"),

@@ -75,6 +75,9 @@ pub(crate) struct Changes {
     pub(crate) quota: Option<Quota>,
     /// May run no `Write` verb.
     pub(crate) read_only: Option<bool>,
+    /// May run `Admin` verbs.
+    #[serde(default)]
+    pub(crate) admin: Option<bool>,
     /// The only verbs that he may run.
     pub(crate) allow: Option<Vec<String>>,
     /// Verbs that he may not run.
@@ -141,6 +144,7 @@ fn apply(accounts: &Accounts, store: &dyn Fn() -> Result<Arc<dyn Store>>, ask: A
             }
             let user = &mut account.user;
             user.read_only = changes.read_only.unwrap_or(user.read_only);
+            user.admin = changes.admin.unwrap_or(user.admin);
             user.allow = changes.allow.unwrap_or(std::mem::take(&mut user.allow));
             user.deny = changes.deny.unwrap_or(std::mem::take(&mut user.deny));
             Ok(())
@@ -283,10 +287,13 @@ fn call(mut stream: UnixStream, ask: &Ask) -> Result<Answer> {
     let answer: Answer = decode(&bytes)?;
     match answer.failure {
         None => Ok(answer),
-        Some((kind, message, hint)) => Err(Error {
-            hint: hint.map(Into::into),
-            ..Error::new(kind, message)
-        }),
+        Some((kind, message, hint)) => {
+            let error = Error::new(kind, message);
+            Err(match hint {
+                Some(hint) => error.hint(hint),
+                None => error,
+            })
+        }
     }
 }
 

@@ -13,8 +13,10 @@ mod listener;
 mod lobby;
 mod log;
 mod login;
+mod loopback;
 mod manual;
 mod meter;
+mod new_verb;
 mod options;
 mod out;
 mod reload;
@@ -35,6 +37,8 @@ use std::sync::Arc;
 use ferry_core::Result;
 use ferry_core::fingerprint::Fingerprint;
 use ferry_core::store::Store;
+
+pub use loopback::{Loopback, loopback};
 
 /// What the server does not bring along: where files are kept, and the shell of `ferryd try`.
 #[derive(Clone, Copy)]

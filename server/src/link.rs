@@ -12,6 +12,9 @@ use crate::requests::{Ends, Request};
 
 /// Progress is told at most this often.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
+/// How fast a client must at least read its own file, in bytes a second, to compare it with what is here before the first
+/// byte moves: a slow disk that others use too.
+const COMPARED_BYTES_PER_SECOND: u64 = 8 << 20;
 
 /// The link of one request.
 pub(crate) struct WireLink {
@@ -20,6 +23,8 @@ pub(crate) struct WireLink {
     outbox: Outbox,
     /// A body that does not move for so long ends its request.
     stall: Duration,
+    /// What the client may take longer until its first word, for it compares what is here with what it has.
+    comparing: Duration,
     progress: Option<Instant>,
 }
 
@@ -31,6 +36,7 @@ impl WireLink {
             ends,
             outbox,
             stall,
+            comparing: Duration::ZERO,
             progress: None,
         }
     }
@@ -71,6 +77,7 @@ impl Link for WireLink {
                 Event::Data(chunk) => self.send_data(chunk).await,
                 Event::Begin(mut message) => {
                     self.request.open();
+                    self.comparing = Duration::from_secs(message.offset / COMPARED_BYTES_PER_SECOND);
                     message.id = id;
                     self.outbox.send(&message).await
                 }
@@ -100,7 +107,8 @@ impl Link for WireLink {
 
     fn receive(&mut self) -> BoxFuture<'_, Result<Inbound>> {
         Box::pin(async move {
-            let inbound = rt::timeout(self.stall, self.ends.inbox.recv())
+            let patience = self.stall.saturating_add(std::mem::take(&mut self.comparing));
+            let inbound = rt::timeout(patience, self.ends.inbox.recv())
                 .await
                 .map_err(|_| stalled())?
                 .map_err(|_| gone())?;

@@ -16,7 +16,7 @@ use crate::config::{self, LogFormat};
 use crate::reload::Origin;
 use crate::server::{Run, Server};
 use crate::tls::{Files, Tls};
-use crate::{Durability, Parts, confine, listener, log, manual, out, trial, users, watch};
+use crate::{Durability, Parts, confine, listener, log, manual, new_verb, out, trial, users, watch};
 
 /// The exit code for a wrong command line or config.
 const USAGE: u8 = 2;
@@ -101,6 +101,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Write the crate of a verb of your own, which compiles and passes its tests as it is
+    NewVerb(new_verb::Wish),
     /// Print what makes a shell complete the words of this program
     Completions {
         /// Which shell
@@ -200,6 +202,9 @@ pub(crate) struct Rights {
     /// May change nothing (=false gives the right back)
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(crate) read_only: Option<bool>,
+    /// May run verbs for administrators (=false takes the right away)
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) admin: Option<bool>,
     /// The only verbs allowed; empty allows all
     #[arg(long, value_name = "V,..")]
     pub(crate) allow: Option<String>,
@@ -246,6 +251,9 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>, parts: &Parts) -> u8
         Command::Reload => admin::reload(&data, parts).map(|answer| users::print_reloaded(&answer.reloaded)),
         Command::Completions { shell } => Ok(manual::completions(&mut Cli::command(), &shell)),
         Command::Man => Ok(manual::page(Cli::command())),
+        Command::NewVerb(wish) => Registry::linked()
+            .and_then(|registry| new_verb::run(&wish, &registry))
+            .map(|()| 0),
         Command::Verbs { json } => Registry::linked().map(|registry| users::print_verbs(&registry, json)),
     };
     result.unwrap_or_else(|error| {
@@ -277,6 +285,7 @@ fn serve(common: &Common, data: &Path, parts: &Parts) -> Result<u8> {
         limits,
         origin: Some(origin),
         log: Some(log),
+        ..Run::default()
     };
     let (server, key) = open(data, (has_tls, &files), durability, run, parts)?;
     let threads = watch::threads();
@@ -316,7 +325,7 @@ pub(crate) fn open(
     let tls = Tls::open(data, files)?;
     let key = tls.fingerprint;
     let store = (parts.store)(data, durability)?;
-    let server = Server::new(registry, store, has_tls.then_some(tls), accounts, run);
+    let server = Server::new(Arc::new(registry), store, has_tls.then_some(tls), accounts, run);
     Ok((server, key))
 }
 

@@ -106,6 +106,10 @@ impl Request {
         !self.answered.swap(true, Ordering::AcqRel)
     }
 
+    fn is_unanswered(&self) -> bool {
+        !self.answered.load(Ordering::Acquire)
+    }
+
     /// Lets contents come.
     pub(crate) fn open(&self) {
         self.is_open.store(true, Ordering::Release);
@@ -211,7 +215,9 @@ impl Requests {
         if self.draining.load(Ordering::Acquire) {
             return busy("the server is stopping");
         }
-        if in_flight.len() >= self.most {
+        // One that has its answer counts no more, as in `find`; yet no number of them may wait for a client that does not read.
+        let open = in_flight.values().filter(|one| one.is_unanswered()).count();
+        if open >= self.most || in_flight.len() >= 2 * self.most {
             return busy("too many requests in flight");
         }
         let (request, ends) = Request::new(id, verb, takes, self.window);
@@ -229,8 +235,9 @@ impl Requests {
         }
     }
 
+    /// The request of this number, unless it has its answer: the client may know that before the request has left.
     fn find(&self, id: u32) -> Option<Arc<Request>> {
-        lock(&self.in_flight).get(&id).cloned()
+        lock(&self.in_flight).get(&id).filter(|one| one.is_unanswered()).cloned()
     }
 
     /// Hands contents on. Those for a request that has ended are dropped: they were under way.
@@ -313,9 +320,9 @@ mod tests {
     #[test]
     fn numbers_rise_and_late_frames_are_dropped() {
         let requests = Requests::new(WINDOW_BYTES, 64);
-        let _ends = requests.begin(5, "ls".into(), Takes::Now).unwrap().unwrap();
+        let (request, _ends) = requests.begin(5, "ls".into(), Takes::Later).unwrap().unwrap();
         assert!(requests.begin(5, "ls".into(), Takes::Now).is_err() && requests.begin(4, "ls".into(), Takes::Now).is_err());
-        requests.finish(5);
+        assert!(requests.data(5, Chunk::from(&b"early"[..])).is_err() && request.may_answer());
         assert!(requests.data(5, Chunk::from(&b"late"[..])).is_ok());
         assert!(requests.data(6, Chunk::from(&b"early"[..])).is_err() && requests.data(0, Chunk::with_len(1)).is_err());
     }
@@ -323,16 +330,14 @@ mod tests {
     #[test]
     fn the_sixty_fifth_request_is_told_to_wait() {
         let requests = Requests::new(WINDOW_BYTES, 64);
-        let kept: Vec<_> = (1..=64)
-            .map(|id| requests.begin(id, "ls".into(), Takes::Now).unwrap().unwrap())
-            .collect();
-        assert_eq!(
-            requests.begin(65, "ls".into(), Takes::Now).unwrap().unwrap_err().kind,
-            ErrorKind::Busy
-        );
-        drop(kept);
+        let begin = |id| requests.begin(id, "ls".into(), Takes::Now).unwrap();
+        let kept: Vec<_> = (1..=64).map(|id| begin(id).unwrap()).collect();
+        assert_eq!(begin(65).unwrap_err().kind, ErrorKind::Busy);
         requests.finish(1);
-        assert!(requests.begin(66, "ls".into(), Takes::Now).unwrap().is_ok());
+        assert!(begin(66).is_ok() && begin(67).is_err());
+        kept.iter().for_each(|(request, _)| assert!(request.may_answer()));
+        let room = (68..).take_while(|id| begin(*id).is_ok_and(|(one, _)| one.may_answer()));
+        assert_eq!(room.count(), 64);
     }
 
     #[test]
@@ -344,13 +349,8 @@ mod tests {
         }
         assert!(requests.data(1, Chunk::with_len(1)).is_err());
         let (_request, more) = requests.begin(2, "put".into(), Takes::Now).unwrap().unwrap();
-        requests
-            .end(End {
-                id: 2,
-                size: 0,
-                digest: ferry_core::Algorithm::Md5.digest(b""),
-            })
-            .unwrap();
+        let digest = ferry_core::Algorithm::Md5.digest(b"");
+        requests.end(End { id: 2, size: 0, digest }).unwrap();
         assert!(requests.data(2, Chunk::with_len(1)).is_err());
         drop((ends, more));
     }

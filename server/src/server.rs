@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use ferry_core::logins::Logins;
 use ferry_core::store::Store;
 use ferry_core::wire::message::Catalog;
 use ferry_core::{Error, ErrorKind, Registry, Result, User, VerbInfo};
@@ -14,6 +15,7 @@ use crate::limits::{self, Limits};
 use crate::lobby::Lobby;
 use crate::log::Log;
 use crate::reload::Origin;
+use crate::saved::SavedLogins;
 use crate::session::Session;
 use crate::tls::Tls;
 
@@ -23,7 +25,7 @@ pub(crate) const AGENT: &str = concat!("ferryd/", env!("CARGO_PKG_VERSION"));
 const CATALOG_BYTES: usize = 32 * 1024;
 
 /// How this run of the server is to be.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Run {
     /// What peers get at first.
     pub(crate) limits: Limits,
@@ -31,6 +33,8 @@ pub(crate) struct Run {
     pub(crate) origin: Option<Origin>,
     /// Its log, where there is one.
     pub(crate) log: Option<Log>,
+    /// What stands in for everybody's saved logins, where something does.
+    pub(crate) logins: Option<Arc<dyn Logins>>,
 }
 
 /// What new connections meet; a reload puts another one in its place.
@@ -51,6 +55,7 @@ pub(crate) struct Server {
     /// How this run began, where it can be reloaded.
     pub(crate) origin: Option<Origin>,
     log: Option<Log>,
+    logins: Option<Arc<dyn Logins>>,
     manners: RwLock<Manners>,
     /// Who is not logged in yet.
     pub(crate) lobby: Arc<Lobby>,
@@ -65,14 +70,19 @@ pub(crate) struct Server {
 impl Server {
     /// A server without connections. It raises the number of file descriptors that this process may have.
     pub(crate) fn new(
-        registry: Registry,
+        registry: Arc<Registry>,
         store: Arc<dyn Store>,
         tls: Option<Tls>,
         accounts: Accounts,
-        Run { limits, origin, log }: Run,
+        Run {
+            limits,
+            origin,
+            log,
+            logins,
+        }: Run,
     ) -> Arc<Self> {
         Arc::new(Self {
-            registry: Arc::new(registry),
+            registry,
             store,
             accounts,
             lobby: Lobby::new(&limits, limits::raise_descriptors()),
@@ -80,6 +90,7 @@ impl Server {
             seats: Mutex::default(),
             origin,
             log,
+            logins,
             manners: RwLock::new(Manners {
                 tls: tls.map(Arc::new),
                 limits: Arc::new(limits),
@@ -119,6 +130,12 @@ impl Server {
         if let Some(log) = &self.log {
             log.room().await;
         }
+    }
+
+    /// The saved logins of an account, as its verbs get them.
+    pub(crate) fn logins(self: &Arc<Self>, user: &str) -> Arc<dyn Logins> {
+        let own = || SavedLogins::of(self, user);
+        self.logins.clone().unwrap_or_else(own)
     }
 
     fn table(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Session>>> {

@@ -24,7 +24,6 @@ use crate::link::WireLink;
 use crate::lobby::Pass;
 use crate::login::{Entered, enter};
 use crate::requests::{Ends, Request, Requests, Takes};
-use crate::saved::SavedLogins;
 use crate::server::Server;
 use crate::watch::Watched;
 
@@ -105,7 +104,7 @@ async fn logged_in<R: AsyncRead + Unpin>(
     let requests = Requests::new(hello.limits.window, limits::count(limits.requests));
     let session = Arc::new(Session {
         server: server.clone(),
-        logins: SavedLogins::of(&server, &name),
+        logins: server.logins(&name),
         user: name,
         peer: peer.to_owned(),
         live,
@@ -242,6 +241,8 @@ impl Session {
         };
         // Dispatch answers for the verb; what is around it may break down too, and the client is owed an answer all the same.
         let result = Watched::new(request.clone(), caught(work)).or(stopped).await;
+        // What came for it and was not taken goes now: a client that does not read may hold its answer up.
+        drop(link);
         if !request.may_answer() {
             self.server.gives_up(-1);
             return;

@@ -1,16 +1,16 @@
 //! `ferryd try`: a server on a loopback port, an account made for the occasion, and our shell logged in to it, in one process.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use ferry_core::login::{Credential, Method, scram};
-use ferry_core::{Error, Result, User, rt};
+use ferry_core::{Error, Result, User};
 
 use crate::accounts::Account;
+use crate::loopback::Serving;
 use crate::server::Run;
 use crate::tls::Files;
-use crate::{Durability, Parts, config, confine, listener, options, out, watch};
+use crate::{Durability, Parts, config, confine, options, out, watch};
 
 /// The account's name.
 const USER: &str = "you";
@@ -51,12 +51,8 @@ pub(crate) fn run(data: Option<&Path>, durability: Durability, parts: &Parts) ->
             created: 0,
         })?,
     }
-    let (listener, address) = rt::block_on(listener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))))?;
-    options::start_watchdog(&server)?;
-    let (stop, stopped) = async_channel::bounded::<()>(1);
-    let serving = rt::spawn(listener::accept(server.clone(), listener, async move {
-        let _ = stopped.recv().await;
-    }));
+    let serving = Serving::start(&server)?;
+    let address = serving.address;
     if confine::is_root() {
         out::note("ferryd: this runs as root; a real server should not");
     }
@@ -66,8 +62,7 @@ pub(crate) fn run(data: Option<&Path>, durability: Durability, parts: &Parts) ->
         folder.path.display()
     ));
     let code = (parts.shell)(address, key, USER, &password);
-    drop(stop);
-    rt::block_on(serving)?;
+    serving.end()?;
     drop(server);
     Ok(u8::try_from(code).unwrap_or(1))
 }

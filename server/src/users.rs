@@ -37,6 +37,7 @@ pub(crate) fn run(data: &Path, user: User, parts: &Parts) -> Result<()> {
             let account = Account {
                 user: CoreUser {
                     read_only: rights.read_only.unwrap_or_default(),
+                    admin: rights.admin.unwrap_or_default(),
                     allow: verbs(rights.allow.as_deref())?,
                     deny: verbs(rights.deny.as_deref())?,
                     ..CoreUser::named(name)
@@ -72,12 +73,14 @@ pub(crate) fn run(data: &Path, user: User, parts: &Parts) -> Result<()> {
             let Rights {
                 quota,
                 read_only,
+                admin,
                 allow,
                 deny,
             } = rights;
             let changes = Changes {
                 quota,
                 read_only,
+                admin,
                 allow: allow.map(|list| verbs(Some(&list))).transpose()?,
                 deny: deny.map(|list| verbs(Some(&list))).transpose()?,
             };
@@ -172,6 +175,7 @@ fn print(account: &Account, json: bool, width: usize) {
     let mut line = format!("{:width$}  {quota:>10}  {}", user.name, account.auth.method().as_str());
     for (is_so, text) in [
         (user.read_only, "read-only".to_owned()),
+        (user.admin, "admin".to_owned()),
         (account.disabled, "disabled".to_owned()),
     ] {
         line.push_str(&if is_so { format!("  {text}") } else { String::new() });
@@ -283,7 +287,7 @@ pub(crate) fn print_verbs(registry: &Registry, json: bool) -> u8 {
     for info in infos {
         if json {
             out::line(
-                json!({"verb": info.name, "aliases": info.aliases, "crate": info.krate, "version": info.version, "since": info.since}),
+                json!({"verb": info.name, "aliases": info.aliases, "access": info.access, "crate": info.krate, "version": info.version, "since": info.since}),
             );
         } else {
             out::line(format_args!("{:width$}  {} {}", info.name, info.krate, info.version));

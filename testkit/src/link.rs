@@ -1,88 +1,16 @@
-//! The client's side of one request, without a socket: takes in what a verb sends and sends what it asks for. Every message
-//! crosses the wire's encoding on its way.
+//! The client's side of one request: takes in what a verb sends and sends what it asks for. In process it is the verb's link
+//! itself, and every message crosses the wire's encoding on its way; over a socket it says what a client does.
 
 use ferry_core::chunk::{CHUNK_BYTES, Chunk};
 use ferry_core::context::{Event, Inbound, Link, check_end};
 use ferry_core::store::CODE_START;
 use ferry_core::verb::BoxFuture;
 use ferry_core::wire::frame::HEADER_BYTES;
-use ferry_core::wire::message::{Begin, ColumnInfo, End, Message, Offer, Problem};
+use ferry_core::wire::message::{Begin, ColumnInfo, End, Message, Problem};
 use ferry_core::wire::{DATA_MAX_BYTES, Map};
 use ferry_core::{Algorithm, Error, ErrorKind, Layout, Result, Value};
 
-/// A body that a test sends, with what the client says of it.
-#[derive(Debug, Clone)]
-pub struct Sent {
-    bytes: Vec<u8>,
-    offer: Offer,
-    cut: Option<usize>,
-    wrong_digest: bool,
-}
-
-impl Sent {
-    /// Contents of a declared size.
-    pub fn file(bytes: impl Into<Vec<u8>>) -> Self {
-        let bytes = bytes.into();
-        let size = Some(bytes.len() as u64);
-        Self {
-            offer: Offer {
-                size,
-                ..Offer::default()
-            },
-            bytes,
-            cut: None,
-            wrong_digest: false,
-        }
-    }
-
-    /// Contents whose size nobody knows before their end.
-    pub fn stream(bytes: impl Into<Vec<u8>>) -> Self {
-        Self::file(bytes).offer(|offer| offer.size = None)
-    }
-
-    /// A folder: no contents.
-    pub fn folder() -> Self {
-        Self::stream(Vec::new()).offer(|offer| offer.folder = true)
-    }
-
-    /// Changes what the client says of it.
-    #[must_use]
-    pub fn offer(mut self, change: impl FnOnce(&mut Offer)) -> Self {
-        change(&mut self.offer);
-        self
-    }
-
-    /// Has the connection break when so many bytes, counted from the beginning of the contents, have been sent.
-    #[must_use]
-    pub fn cut_after(mut self, bytes: usize) -> Self {
-        self.cut = Some(bytes);
-        self
-    }
-
-    /// Ends with a digest that is not that of the contents.
-    #[must_use]
-    pub fn wrong_digest(mut self) -> Self {
-        self.wrong_digest = true;
-        self
-    }
-
-    /// What the client says of it.
-    pub(crate) fn said(&self) -> &Offer {
-        &self.offer
-    }
-}
-
-impl From<&[u8]> for Sent {
-    fn from(bytes: &[u8]) -> Self {
-        Self::file(bytes)
-    }
-}
-
-impl<const N: usize> From<&[u8; N]> for Sent {
-    fn from(bytes: &[u8; N]) -> Self {
-        Self::file(*bytes)
-    }
-}
+use crate::sent::{Sent, Stop};
 
 /// What came of a request, before its last word.
 #[derive(Debug, Default)]
@@ -90,6 +18,10 @@ pub(crate) struct TestLink {
     pub(crate) sent: Option<Sent>,
     /// How many bytes of the sent body are on their way.
     at: usize,
+    /// Whether each event waits for one turn first.
+    pub(crate) pauses: bool,
+    /// Why the client gave up, when it did.
+    pub(crate) gave_up: Option<Error>,
     pub(crate) begin: Option<Begin>,
     pub(crate) layout: Layout,
     pub(crate) columns: Vec<ColumnInfo>,
@@ -106,14 +38,22 @@ pub(crate) fn cross<M: Message>(message: &M) -> Result<M> {
     M::decode(&Map::check(&frame[HEADER_BYTES..])?)
 }
 
+fn cancelled(text: &'static str) -> Error {
+    Error::new(ErrorKind::Cancelled, text)
+}
+
 impl TestLink {
     pub(crate) fn new(sent: Option<Sent>) -> Self {
         Self { sent, ..Self::default() }
     }
 
-    fn take(&mut self, event: Event) -> Result<()> {
+    /// Takes an event in. What it gathers does not say which request it was of, so that two can be compared.
+    ///
+    /// # Errors
+    /// What no client would put up with.
+    pub(crate) fn take(&mut self, event: Event) -> Result<()> {
         match event {
-            Event::Begin(begin) => self.begin(cross(&begin)?)?,
+            Event::Begin(begin) => self.begin(Begin { id: 0, ..cross(&begin)? })?,
             Event::Rows(rows) => {
                 let rows = cross(&rows)?;
                 if let Some(columns) = rows.columns {
@@ -121,14 +61,17 @@ impl TestLink {
                 }
                 self.rows.extend(rows.rows);
             }
-            Event::Problem(problem) => self.problems.push(cross(&problem)?),
+            Event::Problem(problem) => self.problems.push(Problem {
+                id: 0,
+                ..cross(&problem)?
+            }),
             Event::Progress(progress) => drop(cross(&progress)?),
             Event::Data(chunk) if chunk.len() > DATA_MAX_BYTES => {
                 return Err(Error::internal("more contents than fit into a frame"));
             }
             Event::Data(chunk) => self.body.extend_from_slice(&chunk),
             Event::End(end) => {
-                let end = cross(&end)?;
+                let end = End { id: 0, ..cross(&end)? };
                 if self.begin.as_ref().is_some_and(|begin| begin.code == CODE_START) {
                     check_end(&end, self.body.len() as u64, end.digest.algorithm().digest(&self.body))?;
                 }
@@ -145,7 +88,8 @@ impl TestLink {
             let held = offset.and_then(|offset| sent.bytes.get(..offset));
             let same = held.is_some_and(|held| held.is_empty() || begin.prefix == Some(Algorithm::Blake3.digest(held)));
             if !same {
-                return Err(Error::new(ErrorKind::Cancelled, "the server holds other bytes"));
+                self.gave_up = Some(cancelled("the server holds other bytes"));
+                return Err(cancelled("the server holds other bytes"));
             }
             self.at = held.map_or(0, <[u8]>::len);
         }
@@ -153,21 +97,27 @@ impl TestLink {
         Ok(())
     }
 
-    fn give(&mut self) -> Result<Inbound> {
+    /// What the client sends next; `None` when nothing comes any more.
+    ///
+    /// # Errors
+    /// `cancelled` when the connection is to break here.
+    pub(crate) fn next(&mut self) -> Result<Option<Inbound>> {
         let Some(sent) = &self.sent else {
             return Err(Error::internal("a body is read and none was sent"));
         };
-        if self.begin.is_none() {
-            return Err(Error::internal("a body is read before its begin was sent"));
-        }
-        let until = sent.cut.unwrap_or(usize::MAX).min(sent.bytes.len());
+        let until = sent.stops.map_or(usize::MAX, |(bytes, _)| bytes).min(sent.bytes.len());
         if self.at < until {
             let chunk = Chunk::from(&sent.bytes[self.at..until.min(self.at + CHUNK_BYTES)]);
             self.at += chunk.len();
-            return Ok(Inbound::Data(chunk));
+            return Ok(Some(Inbound::Data(chunk)));
         }
-        if sent.cut.is_some() {
-            return Err(Error::new(ErrorKind::Cancelled, "the connection broke"));
+        match sent.stops {
+            Some((_, Stop::Cut)) => {
+                self.gave_up = Some(cancelled("the connection broke"));
+                return Err(cancelled("the connection broke"));
+            }
+            Some((_, Stop::Stall)) => return Ok(None),
+            None => {}
         }
         let algorithm = sent.offer.digest;
         let digest = if sent.wrong_digest {
@@ -176,16 +126,36 @@ impl TestLink {
             algorithm.digest(&sent.bytes)
         };
         let size = sent.bytes.len() as u64;
-        cross(&End { id: 0, size, digest }).map(Inbound::End)
+        cross(&End { id: 0, size, digest }).map(Inbound::End).map(Some)
+    }
+
+    fn give(&mut self) -> Result<Inbound> {
+        if self.begin.is_none() {
+            return Err(Error::internal("a body is read before its begin was sent"));
+        }
+        let stalled = || Error::new(ErrorKind::Timeout, "the transfer did not move for too long");
+        self.next()?.ok_or_else(stalled)
+    }
+
+    async fn pause(&self) {
+        if self.pauses {
+            futures_lite::future::yield_now().await;
+        }
     }
 }
 
 impl Link for TestLink {
     fn emit(&mut self, event: Event) -> BoxFuture<'_, Result<()>> {
-        Box::pin(std::future::ready(self.take(event)))
+        Box::pin(async move {
+            self.pause().await;
+            self.take(event)
+        })
     }
 
     fn receive(&mut self) -> BoxFuture<'_, Result<Inbound>> {
-        Box::pin(std::future::ready(self.give()))
+        Box::pin(async move {
+            self.pause().await;
+            self.give()
+        })
     }
 }

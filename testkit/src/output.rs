@@ -6,8 +6,17 @@ use ferry_core::store::FileInfo;
 use ferry_core::wire::message::{Begin, ColumnInfo, End, Problem};
 use ferry_core::{Layout, RemotePath, Value};
 
-/// What came of a line.
-#[derive(Debug, Default)]
+/// What came of a line. Two can be compared: which request they were of is left out.
+///
+/// ```
+/// use ferry_testkit::{Harness, example::Names};
+///
+/// let output = Harness::of::<Names>().furnish().ok("names");
+/// assert_eq!(output.columns[0].name, "name");
+/// assert_eq!(output.rows.len(), 2);
+/// assert!(output.problems.is_empty() && output.text.is_none());
+/// ```
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Output {
     /// How the rows are shown.
     pub layout: Layout,
@@ -33,23 +42,48 @@ pub struct Output {
 
 impl Output {
     /// The rows as a program sees them: values by column.
+    ///
+    /// ```
+    /// # use ferry_testkit::{Harness, example::Names};
+    /// let output = Harness::of::<Names>().furnish().ok("names docs");
+    /// assert_eq!(output.maps()[0]["size"], &ferry_core::Value::Uint(12));
+    /// ```
     pub fn maps(&self) -> Vec<BTreeMap<&str, &Value>> {
         let names = || self.columns.iter().map(|column| column.name.as_str());
         self.rows.iter().map(|row| names().zip(row).collect()).collect()
     }
 
     /// The values of one column; empty when there is no such column.
+    ///
+    /// ```
+    /// # use ferry_testkit::{Harness, example::Names};
+    /// let output = Harness::of::<Names>().furnish().ok("names docs");
+    /// assert_eq!(output.column("size"), [ferry_core::Value::Uint(12)]);
+    /// assert!(output.column("colour").is_empty());
+    /// ```
     pub fn column(&self, name: &str) -> Vec<Value> {
         let at = self.columns.iter().position(|column| column.name == name);
         at.map_or_else(Vec::new, |at| self.rows.iter().map(|row| row[at].clone()).collect())
     }
 
     /// The values of one column as text: numbers in decimal, names as they are, nothing as `-`.
+    ///
+    /// ```
+    /// # use ferry_testkit::{Harness, example::Names};
+    /// let output = Harness::of::<Names>().furnish().ok("names");
+    /// assert_eq!(output.texts("name"), ["docs", "hello.txt"]);
+    /// ```
     pub fn texts(&self, name: &str) -> Vec<String> {
         self.column(name).iter().map(text).collect()
     }
 
     /// What people see of the rows: one line each, visible values two blanks apart.
+    ///
+    /// ```
+    /// # use ferry_testkit::{Harness, example::Names};
+    /// let output = Harness::of::<Names>().furnish().ok("names");
+    /// assert_eq!(output.lines(), ["docs", "hello.txt"], "the size is for programs");
+    /// ```
     pub fn lines(&self) -> Vec<String> {
         let visible = |row: &Vec<Value>| {
             let shown = row.iter().zip(&self.columns).filter(|(_, column)| !column.hidden);

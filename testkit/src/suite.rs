@@ -31,6 +31,13 @@ type Check = (&'static str, for<'a> fn(&'a Subject) -> BoxFuture<'a, ()>);
 ///
 /// # Panics
 /// At the first rule that the store breaks; the message names it.
+///
+/// ```
+/// use std::sync::Arc;
+/// use ferry_testkit::{MemoryStore, suite};
+///
+/// suite::run(&|| Arc::new(MemoryStore::default()));
+/// ```
 #[allow(
     clippy::print_stderr,
     reason = "a test that panics inside a store has to say which rule it was about"
@@ -47,6 +54,15 @@ pub fn run(make: &dyn Fn() -> Arc<dyn Store>) {
 ///
 /// # Panics
 /// At the first rule that the store breaks; the message names it.
+///
+/// ```
+/// use std::sync::Arc;
+/// use ferry_testkit::{MemoryStore, suite};
+///
+/// let store = Arc::new(MemoryStore::default());
+/// let planted = store.clone();
+/// suite::run_links(store, &move |path| planted.open("alice", None).plant_link(path).unwrap());
+/// ```
 pub fn run_links(store: Arc<dyn Store>, plant: &dyn Fn(&HomePath)) {
     block_on(async {
         let subject = Subject::new(store);

@@ -114,9 +114,10 @@ impl Ground {
         Ok((Caller { peer, last_id: 0 }, verbs))
     }
 
-    /// The names of all verbs that are linked into the server, those for administrators among them.
-    pub fn linked(&self) -> Vec<String> {
-        let listed = self.server.admin(&["verbs", "--json"], "").expect(0).json();
+    /// The names of all verbs that are linked into the server: those for administrators, or the others.
+    pub fn linked(&self, for_admins: bool) -> Vec<String> {
+        let mut listed = self.server.admin(&["verbs", "--json"], "").expect(0).json();
+        listed.retain(|verb| (verb["access"] == "admin") == for_admins);
         let name = |verb: &serde_json::Value| verb["verb"].as_str().unwrap_or_default().to_owned();
         listed.iter().map(name).collect()
     }

@@ -6,12 +6,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 pub mod audit;
+pub mod custom;
 pub mod delay;
 pub mod ground;
 pub mod knock;
@@ -21,6 +23,7 @@ pub mod model;
 pub mod peer;
 pub mod pty;
 pub mod tls;
+pub mod verbs;
 pub mod wire;
 
 /// The password of every account made here.
@@ -33,6 +36,7 @@ static BINARIES: LazyLock<PathBuf> = LazyLock::new(|| {
     let test = std::env::current_exe().unwrap_or_default();
     let folder = test.ancestors().nth(2).map(Path::to_owned).unwrap_or_default();
     let mut build = Command::new(env!("CARGO"));
+    without_package(&mut build);
     build.args(["build", "--quiet", "--workspace", "--bins"]);
     if folder.ends_with("release") {
         build.arg("--release");
@@ -41,6 +45,23 @@ static BINARIES: LazyLock<PathBuf> = LazyLock::new(|| {
     assert!(built.is_ok_and(|status| status.success()), "the programs must build");
     folder
 });
+
+/// Takes away what cargo tells a test of its package. Build scripts look at some of it, so a cargo called by a test would build their crates
+/// and all above them anew, and so would the next one that is called by hand.
+pub fn without_package(command: &mut Command) {
+    let told = [
+        "CARGO_PKG_",
+        "CARGO_MANIFEST_",
+        "CARGO_CRATE_",
+        "CARGO_BIN_",
+        "CARGO_PRIMARY_",
+    ];
+    for (name, _) in std::env::vars_os() {
+        if told.iter().any(|start| name.to_string_lossy().starts_with(start)) {
+            command.env_remove(name);
+        }
+    }
+}
 
 /// The path of one of our programs.
 pub fn program(name: &str) -> PathBuf {
@@ -149,7 +170,7 @@ impl Launch {
             .spawn()
             .unwrap_or_else(|error| panic!("{error}"));
         let log = Arc::new(Mutex::new(String::new()));
-        if let Some(stderr) = child.stderr.take() {
+        let reader = child.stderr.take().map(|stderr| {
             let log = log.clone();
             std::thread::spawn(move || {
                 for line in BufReader::new(stderr).lines().map_while(Result::ok) {
@@ -157,8 +178,8 @@ impl Launch {
                     log.push_str(&line);
                     log.push('\n');
                 }
-            });
-        }
+            })
+        });
         let stdout = child
             .stdout
             .take()
@@ -178,6 +199,7 @@ impl Launch {
             child,
             launch: self,
             log,
+            reader,
         }
     }
 }
@@ -191,6 +213,8 @@ pub struct Server {
     child: Child,
     launch: Launch,
     log: Arc<Mutex<String>>,
+    /// Reads the log until the server is gone.
+    reader: Option<JoinHandle<()>>,
 }
 
 impl Server {
@@ -209,7 +233,7 @@ impl Server {
         Launch::new(name, options).start()
     }
 
-    /// What it logged so far.
+    /// What was read so far of what it logged; all of it is known once it has stopped.
     pub fn log(&self) -> String {
         self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -304,6 +328,8 @@ impl Server {
     pub fn stop(mut self) -> (i32, String) {
         self.signal("-TERM");
         let code = self.wait();
+        // What it said last may still be on its way.
+        self.reader.take().map(JoinHandle::join);
         (code, self.log())
     }
 

@@ -1,8 +1,20 @@
 //! Verbs that go astray cost their own request, and a verb that no client was built with works all the same.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests are tests too; clippy counts only functions marked as such"
+)]
+
+use std::io::Read as _;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use ferry_core::ErrorKind;
+use ferry_tests::knock::quantile;
+use ferry_tests::wire::Wire;
 use ferry_tests::{Server, skipped};
+use serde_json::{Value, json};
 
 fn astray() -> Server {
     let server = Server::start_program("astray", &[]);
@@ -48,7 +60,8 @@ fn a_panic_is_answered_and_the_session_goes_on() {
     let server = astray();
     let ran = server.script("alice", "-panics\nshout alive\n").expect(0);
     assert!(ran.out.contains("ALIVE") && ran.err.contains("internal"), "{ran:?}");
-    assert!(server.log().contains("on purpose"), "{}", server.log());
+    let log = server.stop().1;
+    assert!(log.contains("on purpose"), "{log}");
 }
 
 #[test]
@@ -106,4 +119,103 @@ fn endless_loops_cost_their_requests_alone() {
         }
     });
     server.ferry("alice", &["shout", "still alive"]).expect(0);
+}
+
+/// Calls that are measured while others go astray; `FERRY_ASTRAY=20000` is the long form.
+fn calls() -> usize {
+    let given = std::env::var("FERRY_ASTRAY").ok().and_then(|text| text.parse().ok());
+    given.unwrap_or(1000)
+}
+
+/// How long calls of somebody else take, who rests a little after each.
+fn measure(wire: &mut Wire, calls: usize) -> Vec<Duration> {
+    let one = |_| {
+        std::thread::sleep(Duration::from_millis(2));
+        let start = Instant::now();
+        wire.call("shout", &json!({"text": "x"})).unwrap().unwrap();
+        start.elapsed()
+    };
+    (0..calls).map(one).collect()
+}
+
+#[test]
+fn whatever_a_verb_does_only_its_request_fails_and_others_wait_no_longer() {
+    let server = Server::start_program("astray", &["--no-tls"]);
+    server.add_user("alice", &["--quota", "1MiB"]);
+    server.add_user("bob", &[]);
+    let login = |user| Wire::login(server.address, user).unwrap();
+    let mut bob = login("bob");
+    measure(&mut bob, 50);
+    let mut quiet = measure(&mut bob, calls());
+    let before = server.peak_resident_bytes();
+    let is_over = AtomicBool::new(false);
+    let again_and_again = |verb: &'static str, args: Value, kind: ErrorKind| {
+        let (mut wire, is_over) = (login("alice"), &is_over);
+        move || {
+            let mut times = 0;
+            while !is_over.load(Ordering::Relaxed) || times == 0 {
+                assert_eq!(wire.call(verb, &args).unwrap().unwrap_err().kind, kind, "{verb}");
+                // The connection is as it was.
+                wire.call("shout", &json!({"text": "x"})).unwrap().unwrap();
+                times += 1;
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            times
+        }
+    };
+    let (mut beside, times) = std::thread::scope(|scope| {
+        // One that keeps a processor, one that keeps a thread, two that are never through.
+        let mut lost = ["spins", "blocks"].map(|verb| {
+            let mut wire = login("alice");
+            let id = wire.start(verb, &json!({}), None).unwrap();
+            (wire, id)
+        });
+        let mut endless = [&["floods", "10GiB"][..], &["piles", "10GiB"]].map(|args| {
+            let mut client = server.client("alice", &[]);
+            let client = client
+                .args(args)
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null());
+            let mut client = client.spawn().unwrap();
+            // They are under way when something comes; most of it is left where it is.
+            client.stdout.as_mut().unwrap().read_exact(&mut [0; 4096]).unwrap();
+            client
+        });
+        let failing = [
+            scope.spawn(again_and_again("panics", json!({}), ErrorKind::Internal)),
+            scope.spawn(again_and_again(
+                "overfills",
+                json!({"size": 10_u64 << 30}),
+                ErrorKind::OverQuota,
+            )),
+            scope.spawn(again_and_again("tells", json!({"size": 10 << 20}), ErrorKind::TooLarge)),
+        ];
+        let beside = measure(&mut bob, calls());
+        is_over.store(true, Ordering::Relaxed);
+        let times = failing.map(|failing| failing.join().unwrap());
+        for client in &mut endless {
+            assert!(client.try_wait().unwrap().is_none(), "they go on meanwhile");
+            client.kill().unwrap();
+            client.wait().unwrap();
+        }
+        for (wire, id) in &mut lost {
+            assert_eq!(wire.answer(*id).unwrap().unwrap_err().kind, ErrorKind::Timeout);
+        }
+        (beside, times)
+    });
+    let [[quiet_median, quiet_p99], [median, p99]] =
+        [&mut quiet, &mut beside].map(|taken| [quantile(taken, 0.5), quantile(taken, 0.99)]);
+    let grown = server.peak_resident_bytes().saturating_sub(before);
+    println!(
+        "{} calls: quiet {quiet_median:?} in the median, {quiet_p99:?} at p99; beside verbs that go astray {median:?} and {p99:?}; \
+         {times:?} failures meanwhile; the server grew by {} KiB",
+        calls(),
+        grown >> 10
+    );
+    let home = ferry_tests::files_below(&server.data().join("homes/alice"));
+    assert!(home.is_empty(), "{home:?}");
+    assert!(grown < 128 << 20, "grew by {grown} bytes");
+    assert!(p99 < Duration::from_secs(2), "{p99:?}");
+    server.ferry("alice", &["shout", "alive"]).expect(0);
 }

@@ -8,17 +8,22 @@ const FLOORS: &[(&str, u32)] = &[
     ("core", 0),
     ("commands/download", 1),
     ("commands/du", 1),
+    ("commands/find", 1),
     ("commands/fs", 1),
     ("commands/mkdir", 1),
     ("commands/quota", 1),
     ("commands/session", 1),
+    ("commands/tar", 1),
     ("commands/upload", 1),
+    ("commands/verbs", 1),
+    ("commands/verify", 1),
     ("stores/local", 1),
     ("testkit", 1),
     ("client", 2),
     ("server", 2),
     ("ferryd", 3),
     ("tests", 4),
+    ("tests/api", 4),
 ];
 
 fn root() -> PathBuf {

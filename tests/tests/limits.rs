@@ -11,6 +11,7 @@ use std::io::{Read as _, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use ferry_core::store::CODE_PRESENT;
 use ferry_core::wire::message::{Fail, Offer};
 use ferry_core::{Algorithm, ErrorKind};
 use ferry_tests::knock::{
@@ -359,6 +360,26 @@ fn a_session_that_does_nothing_ends_and_a_body_that_does_not_move_ends_its_reque
     let ended = wire.next(0).unwrap_err();
     assert!(ended.to_string().contains("nothing came"), "{ended}");
     assert!(start.elapsed() >= Duration::from_secs(1));
+}
+
+#[test]
+fn who_compares_what_is_there_has_time_for_it() {
+    let server = server("stall-seconds = 3", &["--no-tls"]);
+    server.add_user("alice", &[]);
+    let mut wire = Wire::login(server.address, "alice").unwrap();
+    // So much is to be compared that it may take 8 s longer.
+    let bytes = noise(64 << 20, 5);
+    let offer = Offer {
+        size: Some(bytes.len() as u64),
+        modified: Some(1_700_000_000_000_000_000),
+        ..Offer::default()
+    };
+    wire.upload("big", &bytes, &offer).unwrap().unwrap();
+    let (id, begin) = wire.open("big", offer.clone()).unwrap().unwrap();
+    assert_eq!((begin.code, begin.offset), (CODE_PRESENT, bytes.len() as u64));
+    std::thread::sleep(Duration::from_secs(4));
+    wire.end(id, begin.offset, offer.digest.digest(&bytes)).unwrap();
+    wire.answer(id).unwrap().unwrap();
 }
 
 #[test]

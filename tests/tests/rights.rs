@@ -1,4 +1,4 @@
-//! Every verb that a server has, those of the test server that goes astray among them, against everybody who may not run it: who is
+//! Every verb that a server has, those of the test server that goes astray and of a stranger's server among them, against everybody who may not run it: who is
 //! not logged in, who means somebody else's home, who may only read, and whom a list keeps from it. All are refused, and nothing
 //! happens on the disk.
 
@@ -15,15 +15,16 @@ use ferry_core::wire::message::{Challenge, Complete, Fail, Hello, Login, Message
 use ferry_core::{Access, Body, Error, ErrorKind, VerbInfo};
 use ferry_tests::ground::{Attempt, Caller, Ground, attempts, is_below, request, with_paths};
 use ferry_tests::peer::Peer;
-use ferry_tests::{PASSWORD, Server};
+use ferry_tests::{PASSWORD, Server, custom};
 
-/// The servers whose verbs are tried.
+/// The servers of ours whose verbs are tried, beside the stranger's of `examples/custom-server`.
 const PROGRAMS: [&str; 2] = ["ferryd", "astray"];
 /// A verb that no server has. It resembles none, so that no name is near it.
 const NOBODYS: &str = "qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq";
 
 fn grounds() -> impl Iterator<Item = Ground> {
-    PROGRAMS.into_iter().map(|program| Ground::new(program).unwrap())
+    let programs = PROGRAMS.into_iter().map(str::to_owned).chain([custom::server()]);
+    programs.map(|program| Ground::new(&program).unwrap())
 }
 
 fn names(verbs: &[VerbInfo]) -> BTreeSet<String> {
@@ -33,10 +34,32 @@ fn names(verbs: &[VerbInfo]) -> BTreeSet<String> {
 #[test]
 fn a_user_with_every_right_is_told_of_every_verb() {
     for ground in grounds() {
-        // None of the standard verbs is for administrators; one that is would be missing here and has to be tried otherwise.
-        let linked: BTreeSet<String> = ground.linked().into_iter().collect();
+        let linked: BTreeSet<String> = ground.linked(false).into_iter().collect();
         assert_eq!(names(&ground.verbs), linked);
         assert!(linked.len() > 5, "{linked:?}");
+    }
+}
+
+#[test]
+fn verbs_for_administrators_do_not_exist_for_anybody_else() {
+    for ground in grounds() {
+        ground.server.add_user("root", &["--admin"]);
+        let (mut alice, _) = ground.log_in("alice").unwrap();
+        let (_, seen) = ground.log_in("root").unwrap();
+        let nobodys = alice.call(NOBODYS, "/", &Attempt::empty()).unwrap().refused();
+        let allowed = names(&ground.verbs);
+        for name in ground.linked(true) {
+            let verb = seen.iter().find(|verb| verb.name == name).unwrap();
+            for attempt in attempts(verb).iter().chain([&Attempt::empty()]) {
+                let error = alice.call(&name, "/", attempt).unwrap().refused();
+                is_as_if_it_did_not_exist(&error, &name, &nobodys, &allowed);
+            }
+            for arg in verb.args.iter().map(|arg| arg.name.as_str()).chain([""]) {
+                let error = alice.complete(&name, arg, "").unwrap().refused();
+                is_as_if_it_did_not_exist(&error, &name, &nobodys, &allowed);
+            }
+        }
+        assert_eq!(names(&seen).len(), ground.linked(true).len() + ground.linked(false).len());
     }
 }
 

@@ -16,13 +16,13 @@ use crate::manifest::Manifest;
 use crate::part::{self, New, Part, PartWriter};
 use crate::progress::Meter;
 use crate::request::Request;
-use crate::transfer::Outcome;
+use crate::transfer::{Moved, Outcome};
 
 /// What a name on the server turned out to be.
 #[derive(Debug)]
 pub(super) enum Fetched {
     /// A file. It is here now.
-    File(Outcome),
+    File(Box<Moved>),
     /// A folder, and what is in it.
     Folder(Manifest),
 }
@@ -49,7 +49,8 @@ impl Download<'_> {
                     target,
                     reach,
                 };
-                self.contents(call, (request, begin), part, transfer).await.map(Fetched::File)
+                let moved = self.contents(call, (request, begin), part, transfer).await?;
+                Ok(Fetched::File(Box::new(moved)))
             }
             Ok(Answer::Folder(manifest)) => {
                 part.discard();
@@ -66,16 +67,23 @@ impl Download<'_> {
     }
 
     pub(super) async fn check_clobber(&self, target: &Path) -> Result<()> {
-        if !self.no_clobber {
+        if !self.spares() {
             return Ok(());
         }
+        let hint = match self.is_named_there {
+            true => "what you name yourself is replaced; or remove it first",
+            false => "leave out the option that spares it, or give it another name",
+        };
         let place = target.to_owned();
         match rt::unblock(move || local::look(&place)).await? {
-            Some((_, false)) => Err(Error::exists(format!("{}: already here", shown(target)))
-                .hint("leave out the option that spares it, or give it another name")
-                .into()),
+            Some((_, false)) => Err(Error::exists(format!("{}: already here", shown(target))).hint(hint).into()),
             _ => Ok(()),
         }
+    }
+
+    /// Whether nothing that is here already is replaced.
+    pub(super) fn spares(&self) -> bool {
+        self.no_clobber || self.is_named_there
     }
 
     pub(super) async fn part(&self, target: &Path) -> Result<(Part, Option<(u64, Digest)>)> {
@@ -86,7 +94,7 @@ impl Download<'_> {
     }
 
     /// Takes contents that have begun.
-    async fn contents(&self, call: &Call, (request, begin): (Request, Begin), part: Part, at: Transfer<'_>) -> Result<Outcome> {
+    async fn contents(&self, call: &Call, (request, begin): (Request, Begin), part: Part, at: Transfer<'_>) -> Result<Moved> {
         let target = at.target;
         if part.len_bytes() > 0 || begin.code != CODE_START || !self.may_be_same(target, &begin).await? {
             return self.receive(request, begin, part, at).await;
@@ -119,17 +127,18 @@ impl Download<'_> {
     }
 
     /// The same bytes are here already.
-    async fn present(&self, mut request: Request, begin: &Begin, have: &part::Whole, at: Transfer<'_>) -> Result<Outcome> {
+    async fn present(&self, mut request: Request, begin: &Begin, have: &part::Whole, at: Transfer<'_>) -> Result<Moved> {
         let mut meter = Meter::transfer(self.session, &self.short(at.target), begin.size, at.reach);
         meter.open(begin.path.as_ref(), begin.size, begin.code, begin.offset)?;
-        let (end, _) = rest(&mut request).await?;
+        let (end, done) = rest(&mut request).await?;
         ferry_core::context::check_end(&end, have.size, have.digest)?;
         meter.finish();
-        Ok(self.outcome(begin, &end, 0, at.target))
+        let outcome = Some(self.outcome(begin, &end, 0, at.target));
+        Ok(Moved { outcome, done })
     }
 
     /// Takes contents into the part and publishes it.
-    pub(super) async fn receive(&self, mut request: Request, begin: Begin, part: Part, at: Transfer<'_>) -> Result<Outcome> {
+    pub(super) async fn receive(&self, mut request: Request, begin: Begin, part: Part, at: Transfer<'_>) -> Result<Moved> {
         let held = part.len_bytes();
         let offset = match begin.code {
             CODE_START if begin.offset == 0 => 0,
@@ -153,15 +162,16 @@ impl Download<'_> {
             modified: begin.modified,
             executable: begin.executable,
         };
-        let (place, no_clobber, proof) = (target.to_owned(), self.no_clobber, end.clone());
+        let (place, no_clobber, proof) = (target.to_owned(), self.spares(), end.clone());
         rt::unblock(move || {
             part.publish(&place, &proof, new, no_clobber)?;
             part::sync_folder(place.parent().unwrap_or(Path::new("")))
         })
         .await?;
-        self.ended(request).await?;
+        let done = self.ended(request).await?;
         meter.finish();
-        Ok(self.outcome(&begin, &end, received, target))
+        let outcome = Some(self.outcome(&begin, &end, received, target));
+        Ok(Moved { outcome, done })
     }
 
     /// Takes contents; gives their end and how many there were; `None` when there are more than `most`.
@@ -196,10 +206,10 @@ impl Download<'_> {
     }
 
     /// Waits for the end of a request whose contents are all here. A connection that is lost now takes nothing away.
-    pub(super) async fn ended(&self, mut request: Request) -> Result<()> {
+    pub(super) async fn ended(&self, mut request: Request) -> Result<Done> {
         match request.done().await {
-            Err(failure) if failure.exit != Exit::Network => Err(failure),
-            _ => Ok(()),
+            Err(failure) if failure.exit == Exit::Network => Ok(Done::default()),
+            done => done,
         }
     }
 

@@ -100,6 +100,9 @@ impl<'n> Named<'n> {
 
     fn call_of(&self, at: usize) -> Call {
         let mut call = self.call.clone();
+        if self.download.joins() {
+            return call;
+        }
         let source = literal(self.words[at].text.clone());
         set(self.download.verb, &mut call, Role::Source, vec![source]);
         call
@@ -107,7 +110,7 @@ impl<'n> Named<'n> {
 
     fn take(&mut self, (at, result): Ended) -> Result<()> {
         match result {
-            Ok(Fetched::File(outcome)) => self.ends.put(at, Ok(outcome.into())),
+            Ok(Fetched::File(moved)) => self.ends.put(at, Ok(*moved)),
             Ok(Fetched::Folder(manifest)) => {
                 self.folders.push((at, manifest));
                 Ok(())

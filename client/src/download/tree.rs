@@ -23,7 +23,7 @@ use crate::place;
 use crate::pool::Pool;
 use crate::progress::Meter;
 use crate::source::SMALL_BYTES;
-use crate::transfer::{Items, Outcome, persist, tell};
+use crate::transfer::{Items, Moved, persist};
 
 /// What the server's list has brought so far.
 struct Known<'t> {
@@ -156,7 +156,7 @@ impl Download<'_> {
                 self.small(connection, &call, &place, &reach).await
             })
             .await?;
-            tell(self.session, &outcome)?;
+            outcome.tell(self.session)?;
             let mut folders = folders.lock().unwrap_or_else(PoisonError::into_inner);
             folders.extend(place.parent().map(Path::to_owned));
             return Ok(());
@@ -168,7 +168,7 @@ impl Download<'_> {
         })
         .await?
         {
-            Fetched::File(outcome) => tell(self.session, &outcome),
+            Fetched::File(moved) => moved.tell(self.session),
             Fetched::Folder(_) => Err(self.became_folder(&place)),
         }
     }
@@ -178,7 +178,7 @@ impl Download<'_> {
     }
 
     /// Takes a small file in memory, and writes it in one go.
-    async fn small(&self, connection: &Connection, call: &Call, target: &Path, reach: &AtomicU64) -> Result<Outcome> {
+    async fn small(&self, connection: &Connection, call: &Call, target: &Path, reach: &AtomicU64) -> Result<Moved> {
         let Answer::Contents(mut request, begin) = self.ask(connection, call, None).await? else {
             return Err(self.became_folder(target));
         };
@@ -217,14 +217,15 @@ impl Download<'_> {
         };
         session.tally.came(size);
         // The answer's end makes room for the next request while the disk is busy with this one.
-        self.ended(request).await?;
+        let done = self.ended(request).await?;
         let new = New {
             modified: begin.modified,
             executable: begin.executable,
         };
-        let (place, no_clobber, proof) = (target.to_owned(), self.no_clobber, end.clone());
+        let (place, no_clobber, proof) = (target.to_owned(), self.spares(), end.clone());
         let stored = rt::unblock(move || part::store(&place, &contents, &proof, new, no_clobber));
         stored.await?;
-        Ok(self.outcome(&begin, &end, size, target))
+        let outcome = Some(self.outcome(&begin, &end, size, target));
+        Ok(Moved { outcome, done })
     }
 }

@@ -98,10 +98,7 @@ async fn manifest(ctx: &mut Context<'_>, top: &HomePath) -> Result<Reply> {
         ctx.row([path.as_slice().into(), kind, size, modified, entry.executable.into()])
             .await?;
     }
-    Ok(Reply {
-        file: folder,
-        ..Reply::default()
-    })
+    Ok(folder.map_or_else(Reply::done, Reply::file))
 }
 
 ferry_core::register!(Download);

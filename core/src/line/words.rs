@@ -120,9 +120,49 @@ fn unmark(word: &str, marks: [char; 3]) -> Word {
     }
 }
 
+/// The longest pattern for one name, in bytes: four times what the longest name has.
+pub const PATTERN_MAX_BYTES: usize = 1024;
+/// The most that stands in one pair of brackets. A longer one is none.
+const CLASS_MAX: usize = 256;
+
+/// A pattern for a whole name, as `*`, `?` and `[..]` do in arguments; a backslash makes the next one literal. A name that starts with
+/// a dot is matched like any other.
+///
+/// ```
+/// use ferry_core::line::Pattern;
+/// let texts = Pattern::new(b"*.tx[st]")?;
+/// assert!(texts.matches(b"notes.txt") && !texts.matches(b"notes.txt.old"));
+/// assert!(!Pattern::new(br"\*")?.matches(b"a"));
+/// assert!(Pattern::new(&[b'['; 5000]).is_err());
+/// # Ok::<(), ferry_core::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Pattern(Vec<u8>);
+
+impl Pattern {
+    /// Reads a pattern. It is read once, however many names it is for.
+    ///
+    /// # Errors
+    /// `bad_request` for one of more than [`PATTERN_MAX_BYTES`].
+    pub fn new(text: &[u8]) -> Result<Self> {
+        if text.len() > PATTERN_MAX_BYTES {
+            return Err(Error::bad_request(format!(
+                "a pattern of {} bytes; at most {PATTERN_MAX_BYTES} are possible",
+                text.len()
+            )));
+        }
+        Ok(Self(matcher(text)))
+    }
+
+    /// Whether it fits a name.
+    pub fn matches(&self, name: &[u8]) -> bool {
+        fast_glob::glob_match(&self.0, name)
+    }
+}
+
 /// The name of a pattern from the wire for the matcher, to which braces, a `!` in front and some escapes mean more than the
 /// protocol says.
-pub(crate) fn matcher(name: &[u8]) -> Vec<u8> {
+fn matcher(name: &[u8]) -> Vec<u8> {
     let any: Vec<u8> = (0..=u8::MAX).collect();
     pattern(&units(name, &any)).0
 }
@@ -175,13 +215,13 @@ fn pattern(units: &[(u8, Part)]) -> (Vec<u8>, bool) {
     (pattern, any)
 }
 
-/// How long the bracket expression is that starts here; `None` when it does not end. A `]` that comes first, also behind `!`
+/// How long the bracket expression is that starts here; `None` when it does not end soon. A `]` that comes first, also behind `!`
 /// or `^`, is one of its characters.
 fn class_len(units: &[(u8, Part)]) -> Option<usize> {
     let negated = matches!(units.get(1)?, (b'!' | b'^', Part::Plain));
     let first = 1 + usize::from(negated);
     let ends = |(byte, part): &(u8, Part)| *byte == b'/' || (*byte == b']' && *part != Part::Escaped);
-    let end = first + 1 + units.iter().skip(first + 1).position(ends)?;
+    let end = first + 1 + units.iter().skip(first + 1).take(CLASS_MAX).position(ends)?;
     (units[end].0 == b']' && units[first].0 != b'/').then_some(end + 1)
 }
 
@@ -277,6 +317,14 @@ mod tests {
                 "{pattern} {name}"
             );
         }
+    }
+
+    #[test]
+    fn brackets_that_do_not_end_soon_are_none() {
+        let class = |len: usize| format!("[{}]", "a".repeat(len));
+        let matches = |text: &str| Pattern::new(text.as_bytes()).unwrap().matches(b"a");
+        assert!(matches(&class(1)) && matches(&class(CLASS_MAX)));
+        assert!(!matches(&class(CLASS_MAX + 1)));
     }
 
     proptest! {

@@ -18,13 +18,28 @@ use state::State;
 const LISTING_BATCH: usize = 100;
 
 /// A [`Store`] that keeps everything in memory.
+///
+/// ```
+/// use ferry_core::{rt::block_on, store::Store};
+/// use ferry_testkit::MemoryStore;
+///
+/// let store = MemoryStore::default();
+/// let home = block_on(store.home("alice", Some(100))).unwrap();
+/// assert_eq!(block_on(home.usage()).unwrap().free(), Some(100));
+/// ```
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     homes: Mutex<BTreeMap<String, Arc<MemoryHome>>>,
 }
 
 impl MemoryStore {
-    /// The home of `user`, made when it is not there yet.
+    /// The home of `user`, made when it is not there yet; `limit` is its quota in bytes from now on.
+    ///
+    /// ```
+    /// let store = ferry_testkit::MemoryStore::default();
+    /// assert_eq!(store.open("alice", Some(100)).usage_now().limit, Some(100));
+    /// assert_eq!(store.open("alice", None).usage_now().limit, None);
+    /// ```
     pub fn open(&self, user: &str, limit: Option<u64>) -> Arc<MemoryHome> {
         let mut homes = lock(&self.homes);
         let home = homes.entry(user.to_owned()).or_default().clone();
@@ -56,6 +71,15 @@ impl Store for MemoryStore {
 }
 
 /// A home in a [`MemoryStore`].
+///
+/// ```
+/// use ferry_core::{HomePath, rt::block_on, store::Home};
+/// use ferry_testkit::MemoryHome;
+///
+/// let home = MemoryHome::default();
+/// block_on(home.make_dir(&HomePath::parse("/docs").unwrap())).unwrap();
+/// assert_eq!(home.folders(), ["/docs"]);
+/// ```
 #[derive(Default)]
 pub struct MemoryHome(Arc<Mutex<State>>);
 
@@ -71,27 +95,55 @@ impl MemoryHome {
     }
 
     /// Sets the most bytes that the home may hold.
+    ///
+    /// ```
+    /// let home = ferry_testkit::MemoryHome::default();
+    /// home.limit(Some(100));
+    /// assert_eq!(home.usage_now().free(), Some(100));
+    /// ```
     pub fn limit(&self, bytes: Option<u64>) {
         self.state().usage.limit = bytes;
     }
 
     /// Limit, used and reserved bytes.
+    ///
+    /// ```
+    /// let harness = ferry_testkit::Harness::standard();
+    /// assert_eq!(harness.home().usage_now().used, 26);
+    /// ```
     pub fn usage_now(&self) -> Usage {
         self.state().usage
     }
 
     /// Every file with its contents, by absolute path.
+    ///
+    /// ```
+    /// let harness = ferry_testkit::Harness::standard();
+    /// assert_eq!(harness.home().files()["/hello.txt"], b"Hello, world!\n");
+    /// ```
     pub fn files(&self) -> BTreeMap<String, Vec<u8>> {
         self.state().files()
     }
 
     /// Every folder but the home itself, by absolute path.
+    ///
+    /// ```
+    /// assert_eq!(ferry_testkit::Harness::standard().home().folders(), ["/docs"]);
+    /// ```
     pub fn folders(&self) -> Vec<String> {
         self.state().folders()
     }
 
     /// Entries whose durability was asked for ([`Home::make_durable`]), by absolute path. What is told to be there already must be
     /// among them: whoever put it there may not have been told so yet.
+    ///
+    /// ```
+    /// use ferry_core::{HomePath, rt::block_on, store::Home};
+    ///
+    /// let home = ferry_testkit::MemoryHome::default();
+    /// block_on(home.make_durable(&HomePath::parse("/a").unwrap())).unwrap();
+    /// assert_eq!(home.settled(), ["/a"]);
+    /// ```
     pub fn settled(&self) -> Vec<String> {
         self.state().settled.iter().map(ToString::to_string).collect()
     }
@@ -100,8 +152,25 @@ impl MemoryHome {
     ///
     /// # Errors
     /// Those of [`Home::make_dir`].
+    ///
+    /// ```
+    /// use ferry_core::{ErrorKind, HomePath, rt::block_on, store::Home};
+    ///
+    /// let home = ferry_testkit::MemoryHome::default();
+    /// home.plant_link(&HomePath::parse("/link").unwrap()).unwrap();
+    /// let behind = block_on(home.stat(&HomePath::parse("/link/a").unwrap()));
+    /// assert_eq!(behind.unwrap_err().kind, ErrorKind::Denied);
+    /// ```
     pub fn plant_link(&self, path: &HomePath) -> Result<()> {
         self.state().plant_link(path)
+    }
+
+    /// Changes a byte of a file, as a disk that fails might do: nobody is told, and what is known of the file stays.
+    ///
+    /// # Errors
+    /// `not_found`; `bad_request` for what has no bytes.
+    pub fn rot(&self, path: &HomePath) -> Result<()> {
+        self.state().rot(path)
     }
 }
 

@@ -168,6 +168,16 @@ impl State {
         self.make(path, EntryKind::Link)
     }
 
+    pub(super) fn rot(&mut self, path: &HomePath) -> Result<()> {
+        self.get(path)?;
+        let bytes = self.nodes.get_mut(path).map(|node| Arc::make_mut(&mut node.bytes));
+        match bytes.and_then(|bytes| bytes.last_mut()) {
+            Some(byte) => *byte ^= 1,
+            None => return fail(ErrorKind::BadRequest, path, "has no bytes"),
+        }
+        Ok(())
+    }
+
     pub(super) fn remove_file(&mut self, path: &HomePath) -> Result<()> {
         let node = self.get(path)?;
         if node.kind == EntryKind::Dir {

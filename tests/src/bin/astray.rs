@@ -1,11 +1,17 @@
 //! A server with verbs of its own, as a stranger would build it, some of which go astray: one panics, one never returns, one blocks
-//! its thread, one hands out a home's secrets if it can. And one that behaves, which no client was built with.
+//! its thread, one hands out a home's secrets if it can, one writes past the quota, three return more than anybody can hold. And one that
+//! behaves, which no client was built with.
 
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ferry_core::{Access, ArgType, Args as _, Context, RemotePath, Reply, Result, Spec, Verb, args};
+use ferry_core::chunk::CHUNK_BYTES;
+use ferry_core::store::UploadRequest;
+use ferry_core::{
+    Access, Algorithm, ArgType, Args as _, Body, ByteSize, Chunk, Column, ColumnKind, Context, Layout, RemotePath, Reply, Result,
+    Spec, Value, Verb, args,
+};
 use ferry_server::Parts;
 use ferry_store_local::{Durability, LocalStore, Options};
 use {ferry_session as _, ferry_upload as _};
@@ -59,6 +65,92 @@ impl Verb for Shout {
     }
 }
 ferry_core::register!(Shout);
+
+args! {
+    /// Writes a stream of so many bytes into a file.
+    pub(crate) struct Overfills {
+        /// Bytes to write.
+        size: ByteSize,
+    }
+}
+impl Verb for Overfills {
+    const SPEC: Spec = Spec::of::<Self>("overfills", Access::Write);
+    async fn run(self, ctx: &mut Context<'_>) -> Result<Reply> {
+        let request = UploadRequest {
+            path: ctx.path(&RemotePath::from("fat"))?,
+            size: None,
+            modified: None,
+            executable: false,
+            algorithm: Algorithm::Md5,
+            expected: None,
+            no_clobber: false,
+            fresh: true,
+        };
+        let mut upload = ctx.home().upload(request).await?;
+        for _ in 0..self.size.0 / CHUNK_BYTES as u64 {
+            upload.write(zeros()).await?;
+        }
+        Ok(Reply::text("all of it was taken"))
+    }
+}
+ferry_core::register!(Overfills);
+
+args! {
+    /// Returns so many bytes as contents.
+    pub(crate) struct Floods {
+        /// Bytes to return.
+        size: ByteSize,
+    }
+}
+impl Verb for Floods {
+    const SPEC: Spec = Spec::of::<Self>("floods", Access::Public).body(Body::Out);
+    async fn run(self, ctx: &mut Context<'_>) -> Result<Reply> {
+        for _ in 0..self.size.0 / CHUNK_BYTES as u64 {
+            ctx.send(zeros()).await?;
+        }
+        Ok(Reply::done())
+    }
+}
+ferry_core::register!(Floods);
+
+args! {
+    /// Returns so many bytes as rows.
+    pub(crate) struct Piles {
+        /// Bytes to return.
+        size: ByteSize,
+    }
+}
+impl Verb for Piles {
+    const SPEC: Spec = Spec::of::<Self>("piles", Access::Public);
+    async fn run(self, ctx: &mut Context<'_>) -> Result<Reply> {
+        const COLUMNS: &[Column] = &[Column::new("word", ColumnKind::Text)];
+        ctx.columns(Layout::List, COLUMNS);
+        for _ in 0..self.size.0 / 1024 {
+            ctx.row([Value::from("x".repeat(1024))]).await?;
+        }
+        Ok(Reply::done())
+    }
+}
+ferry_core::register!(Piles);
+
+args! {
+    /// Returns so many bytes as one text.
+    pub(crate) struct Tells {
+        /// Bytes to return.
+        size: ByteSize,
+    }
+}
+impl Verb for Tells {
+    const SPEC: Spec = Spec::of::<Self>("tells", Access::Public);
+    async fn run(self, _ctx: &mut Context<'_>) -> Result<Reply> {
+        Ok(Reply::text("x".repeat(usize::try_from(self.size.0).unwrap_or(0))))
+    }
+}
+ferry_core::register!(Tells);
+
+fn zeros() -> Chunk {
+    Chunk::from(&[0; CHUNK_BYTES][..])
+}
 
 macro_rules! astray {
     ($type:ident, $name:literal, $doc:literal, |$ctx:ident| $body:expr) => {

@@ -176,8 +176,9 @@ fn no_key_waits_for_a_completion_that_is_on_its_way() {
     }
     echoes.sort();
     menus.sort();
-    let (echo, first_menu) = (echoes[echoes.len() / 2], menus[0]);
+    // The lower quartile: a busy machine may hold the others up, by less than an answer takes.
+    let (echo, most, first_menu) = (echoes[echoes.len() / 4], echoes[echoes.len() / 2], menus[0]);
     // The control: each answer was still on its way when the key was shown, and one who waits for it would be this late.
     assert!(first_menu >= EACH_WAY * 2, "{menus:?}");
-    assert!(echo < Duration::from_millis(30), "{echoes:?}");
+    assert!(echo < Duration::from_millis(30) && most < EACH_WAY, "{echoes:?}");
 }
