@@ -19,6 +19,8 @@ KEYLOG_BYTES = 65536
 def wrap(sock):
     """The encrypted socket, the fingerprint of the server's key, and the 32 bytes of the channel. Nothing is trusted yet."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # Some versions of Python take an end without `close_notify` for a right one unless they are told otherwise.
+    context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
     # No authority vouches for the key: the caller compares its fingerprint. That the server has the key is checked all the same.
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

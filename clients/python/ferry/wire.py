@@ -154,7 +154,7 @@ FIELDS = {
     "welcome": {"data": ("bin", NEEDED), "user": ("str", NEEDED), "notice": ("str", None), "token": ("str", None)},
     "catalog": {"verbs": (["verb"], NEEDED), "last": ("bool", NEEDED)},
     "verb": {"name": ("str", NEEDED), "aliases": (["str"], []), "doc": ("str", NEEDED), "args": (["argument"], []),
-             "access": ("str", NEEDED), "body": ("str", "none"), "since": ("str", ""), "examples": (["pair"], []),
+             "access": ("str", NEEDED), "body": ("str", "none"), "since": ("str", ""), "makes": ("str", ""), "examples": (["pair"], []),
              "crate": ("str", ""), "version": ("str", "")},
     "argument": {"name": ("str", NEEDED), "doc": ("str", NEEDED), "kind": ("str", NEEDED), "choices": (["str"], []),
                  "required": ("bool", False), "repeated": ("bool", False), "option": ("bool", False), "short": ("str", None),
@@ -188,7 +188,7 @@ OPEN_WORDS = {
     ("verb", "access"): ("public", "read", "write", "admin"), ("verb", "body"): ("in", "out", "none"),
     ("argument", "kind"): ("flag", "integer", "size", "remote_path", "local_path", "choice", "text"),
     ("argument", "role"): ("source", "target", "rename", "recurse", "no_clobber", "checksum", "plain"),
-    ("column", "kind"): ("path", "size", "human_size", "count", "time", "flag", "text"),
+    ("column", "kind"): ("path", "size", "human_size", "count", "time", "flag", "entry", "executable", "text"),
     ("rows", "layout"): ("list", "record", "table"), ("problem", "kind"): tuple(KINDS), ("fail", "kind"): tuple(KINDS),
 }
 _RANGES = {"u16": (0, 2**16 - 1), "u32": (0, 2**32 - 1), "u64": (0, 2**64 - 1), "i64": (-2**63, 2**63 - 1)}
