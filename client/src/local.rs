@@ -54,6 +54,19 @@ pub fn look(path: &Path) -> Result<Option<(Meta, bool)>> {
     }
 }
 
+/// Refuses to replace what is neither a file, a link nor a folder: giving a file the name `/dev/null` would take it from everybody.
+///
+/// # Errors
+/// `exists`.
+pub fn spare_devices(path: &Path) -> Result<()> {
+    match path.symlink_metadata().map(|meta| meta.file_type()) {
+        Ok(kind) if !(kind.is_file() || kind.is_symlink() || kind.is_dir()) => {
+            Err(Error::exists(format!("{}: is no file, and is not replaced", shown(path))).into())
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Makes a folder; fine when one is there. A link to one is not: the names below are a server's, and would be written wherever
 /// it leads.
 ///

@@ -15,7 +15,7 @@ use ferry_core::{Algorithm, Chunk, Digest, Error, ErrorKind, Hasher, rt};
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags};
 
 use crate::exit::{Failure, Result};
-use crate::local::{QUEUE_CHUNKS, shown};
+use crate::local::{QUEUE_CHUNKS, shown, spare_devices};
 
 /// What the name of a file ends in that is not complete yet.
 pub const PART_SUFFIX: &str = ".ferry-part";
@@ -50,6 +50,7 @@ impl Part {
     /// # Errors
     /// `busy` when another process is writing it; as the operating system says.
     pub fn open(target: &Path, algorithm: Algorithm) -> Result<Self> {
+        spare_devices(target)?;
         let path = part_of(target);
         let failed = |error: io::Error| Failure::local(shown(&path), error);
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;

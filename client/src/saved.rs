@@ -13,7 +13,7 @@ use ferry_core::fingerprint::Fingerprint;
 use ferry_core::login::token::Token;
 
 use crate::exit::{Failure, Result, plain};
-use crate::local::{shown, small_text};
+use crate::local::{shown, small_text, spare_devices};
 use crate::options::Target;
 use crate::trust::{config_file, lines, who};
 
@@ -182,6 +182,7 @@ fn lock(path: &Path) -> io::Result<File> {
 
 /// Puts a draft in the file's place. Whoever calls this has the lock, so a draft that is there is a crashed program's.
 fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
+    spare_devices(path).map_err(|failure| io::Error::other(failure.error.message))?;
     let draft = beside(path, ".draft");
     match std::fs::remove_file(&draft) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -227,6 +228,15 @@ mod tests {
 
     fn mode(path: &Path) -> u32 {
         std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let _socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        assert!(replace(&path, b"x").unwrap_err().to_string().contains("is no file"));
+        assert!(!path.symlink_metadata().unwrap().is_file());
     }
 
     #[test]

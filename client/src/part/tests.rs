@@ -90,3 +90,17 @@ fn the_longest_names_have_a_part_too() {
     }
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 4);
 }
+
+#[test]
+fn what_is_no_file_is_not_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    let _socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let refused = Part::open(&path, Algorithm::Md5).err().unwrap();
+    assert_eq!(refused.error.kind, ErrorKind::Exists);
+    assert_eq!(
+        std::fs::read_dir(folder.path()).unwrap().count(),
+        1,
+        "not even a part is made"
+    );
+}

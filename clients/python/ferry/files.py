@@ -200,6 +200,9 @@ class Incoming:
             finally:
                 os.unlink(self.part)
         else:
+            if os.path.lexists(self.final) and not (os.path.isfile(self.final) or os.path.islink(self.final)):
+                # A device, say: giving a file the name /dev/null would take it from everybody.
+                raise FerryError("exists", "it is no file, and is not replaced", path=self.final)
             os.replace(self.part, self.final)
         _sync_folder(os.path.dirname(self.final) or ".")
         return self.final
