@@ -32,9 +32,8 @@ use named::Named;
 struct Download<'d> {
     session: &'d Session,
     verb: &'d VerbInfo,
-    no_clobber: bool,
-    /// Whether the end of the name here is the server's, so that nothing of that name is replaced.
-    is_named_there: bool,
+    /// Set when nothing that is here already is replaced: what to do about it.
+    spares: Option<&'static str>,
     checksum: bool,
 }
 
@@ -54,8 +53,7 @@ pub async fn run(session: &Session, verb: &VerbInfo, call: &Call) -> Result<()> 
     let mut download = Download {
         session,
         verb,
-        no_clobber: is_given(verb, call, Role::NoClobber),
-        is_named_there: false,
+        spares: is_given(verb, call, Role::NoClobber).then_some("leave out the option that spares it, or give it another name"),
         checksum: is_given(verb, call, Role::Checksum),
     };
     let sources = words_of(verb, call, Role::Source);
@@ -87,7 +85,10 @@ pub async fn run(session: &Session, verb: &VerbInfo, call: &Call) -> Result<()> 
     let targets: Vec<_> = sources.iter().map(target).collect();
     let typed = to.as_ref().map(|to| session.local.join(OsStr::from_bytes(to)));
     let is_typed = |target: &PathBuf| typed.as_ref() == Some(target);
-    download.is_named_there = download.joins() && rename.is_none() && !targets.iter().flatten().any(is_typed);
+    // The end of the name is the server's.
+    if download.joins() && rename.is_none() && !targets.iter().flatten().any(is_typed) {
+        download.spares = Some("what you name yourself is replaced; or remove it first");
+    }
     Named::new(&download, &call, sources, targets.into_iter())?.run().await
 }
 

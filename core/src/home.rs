@@ -409,25 +409,17 @@ impl GuardedHome {
         }
         // BLAKE3: nobody sees this digest, so the fastest one proves the copy.
         let algorithm = Algorithm::Blake3;
-        let mut source = self
-            .open(ReadRequest {
-                path: from.clone(),
-                algorithm,
-                held: None,
-            })
-            .await?;
+        let request = ReadRequest::new(from.clone());
+        let mut source = self.open(ReadRequest { algorithm, ..request }).await?;
         let file = source.file().clone();
         let mut upload = self
             .upload(UploadRequest {
-                path: to.clone(),
-                // A stream: of a declared size, it would stay as an unfinished upload with its reservation.
-                size: None,
                 modified: Some(file.modified),
                 executable: file.executable,
                 algorithm,
-                expected: None,
                 no_clobber,
-                fresh: true,
+                // A stream: of a declared size, it would stay as an unfinished upload with its reservation.
+                ..UploadRequest::new(to.clone())
             })
             .await?;
         // Its size is known all the same, so no byte is copied of a file for which there is no room.
@@ -454,13 +446,8 @@ impl GuardedHome {
     /// # Errors
     /// Those of [`Self::open`].
     pub async fn digest(&self, path: &HomePath, algorithm: Algorithm) -> Result<FileInfo> {
-        let mut source = self
-            .open(ReadRequest {
-                path: path.clone(),
-                algorithm,
-                held: None,
-            })
-            .await?;
+        let request = ReadRequest::new(path.clone());
+        let mut source = self.open(ReadRequest { algorithm, ..request }).await?;
         while source.next().await?.is_some() {}
         let mut file = source.file().clone();
         file.digest = Some(source.digest());

@@ -95,6 +95,28 @@ impl RemotePath {
         }
         Ok(path)
     }
+
+    /// The path of `place`, which is `top` or lies below it, in the words of the user, who wrote this one for `top`.
+    ///
+    /// ```
+    /// use ferry_core::{HomePath, RemotePath};
+    ///
+    /// let written = RemotePath::from("../docs");
+    /// let (top, place) = (HomePath::parse("/docs")?, HomePath::parse("/docs/old/a.txt")?);
+    /// assert_eq!(written.down_to(&top, &place), RemotePath::from("../docs/old/a.txt"));
+    /// assert_eq!(written.down_to(&top, &top), written);
+    /// # Ok::<(), ferry_core::Error>(())
+    /// ```
+    pub fn down_to(&self, top: &HomePath, place: &HomePath) -> Self {
+        let mut path = self.0.clone();
+        for name in place.names().skip(top.names().count()) {
+            if !path.ends_with(b"/") {
+                path.push(b'/');
+            }
+            path.extend_from_slice(name);
+        }
+        Self(path)
+    }
 }
 
 impl fmt::Display for RemotePath {

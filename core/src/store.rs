@@ -60,6 +60,23 @@ pub const CODE_RESUME: u16 = 1002;
 /// ```
 pub const CODE_PRESENT: u16 = 1003;
 
+/// When an upload is acknowledged: what whoever runs a server chooses, for a store to keep.
+///
+/// ```
+/// use ferry_core::store::Durability;
+///
+/// assert_eq!(Durability::default(), Durability::Strict);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// When it will outlive a power cut: file and folder are flushed first.
+    #[default]
+    Strict,
+    /// When the operating system has it: it outlives a crash of the server, not one of the machine.
+    Relaxed,
+}
+
 /// Homes of many users.
 ///
 /// ```

@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use ferry_server::{Durability, Parts};
+use ferry_server::Parts;
 use ferry_store_local::{LocalStore, Options};
 use {
     ferry_download as _, ferry_du as _, ferry_find as _, ferry_fs as _, ferry_mkdir as _, ferry_quota as _, ferry_session as _,
@@ -13,13 +13,7 @@ use {
 
 fn main() -> ExitCode {
     let parts = Parts {
-        store: |data, durability| {
-            let durability = match durability {
-                Durability::Strict => ferry_store_local::Durability::Strict,
-                Durability::Relaxed => ferry_store_local::Durability::Relaxed,
-            };
-            Ok(Arc::new(LocalStore::open(data, Options { durability })?))
-        },
+        store: |data, durability| Ok(Arc::new(LocalStore::open(data, Options { durability })?)),
         shell: ferry_client::shell_on,
     };
     ferry_server::run(std::env::args_os(), &parts).into()

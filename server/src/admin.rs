@@ -15,7 +15,7 @@ use async_std::os::unix::net::UnixListener;
 use ferry_core::login::Credential;
 use ferry_core::logins::SavedLogin;
 use ferry_core::size::ByteSize;
-use ferry_core::store::{Check, Store};
+use ferry_core::store::{Check, Durability, Store};
 use ferry_core::{Error, ErrorKind, Result, rt};
 use futures_lite::{AsyncReadExt as _, AsyncWriteExt as _};
 use serde::{Deserialize, Serialize};
@@ -26,7 +26,7 @@ use crate::config::make_private;
 use crate::reload::{self, Fresh, Reloaded};
 use crate::server::Server;
 use crate::watch::now_ms;
-use crate::{Durability, Parts, confine};
+use crate::{Parts, confine};
 
 /// The socket's name in the data folder.
 const SOCKET: &str = "admin.sock";

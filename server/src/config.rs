@@ -6,11 +6,12 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use ferry_core::store::Durability;
 use ferry_core::{Error, Result};
 use serde::Deserialize;
 
 use crate::limits::Limits;
-use crate::{Durability, tls};
+use crate::tls;
 
 /// The file's name in the data folder.
 pub(crate) const FILE: &str = "ferryd.toml";

@@ -36,7 +36,7 @@ use std::sync::Arc;
 
 use ferry_core::Result;
 use ferry_core::fingerprint::Fingerprint;
-use ferry_core::store::Store;
+use ferry_core::store::{Durability, Store};
 
 pub use loopback::{Loopback, loopback};
 
@@ -48,17 +48,6 @@ pub struct Parts {
     /// Runs our shell against the server at an address with that key, logged in; with standard input not a terminal, the lines it
     /// reads. Gives the exit code.
     pub shell: fn(address: SocketAddr, key: Fingerprint, user: &str, password: &str) -> i32,
-}
-
-/// When an upload is acknowledged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Durability {
-    /// When it is on the disk.
-    #[default]
-    Strict,
-    /// When the operating system has it; a power cut may lose it.
-    Relaxed,
 }
 
 /// Looks at the text of a config file as a start does.

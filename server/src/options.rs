@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::builder::FalseyValueParser;
-use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use ferry_core::fingerprint::Fingerprint;
+use ferry_core::store::Durability;
 use ferry_core::{Error, ErrorKind, Registry, Result, rt};
 use rustix::fs::Mode;
 
@@ -16,7 +17,7 @@ use crate::config::{self, LogFormat};
 use crate::reload::Origin;
 use crate::server::{Run, Server};
 use crate::tls::{Files, Tls};
-use crate::{Durability, Parts, confine, listener, log, manual, new_verb, out, trial, users, watch};
+use crate::{Parts, confine, listener, log, manual, new_verb, out, trial, users, watch};
 
 /// The exit code for a wrong command line or config.
 const USAGE: u8 = 2;
@@ -55,13 +56,31 @@ pub(crate) struct Common {
     no_tls: bool,
     /// When an upload is acknowledged [default: strict]
     #[arg(long, global = true, value_enum)]
-    durability: Option<Durability>,
+    durability: Option<Acknowledged>,
     /// What log lines look like [default: text]
     #[arg(long, global = true, value_enum)]
     log_format: Option<LogFormat>,
     /// Serve although this is root
     #[arg(long, global = true, env = "FERRY_ALLOW_ROOT", value_parser = FalseyValueParser::new(), num_args = 0, default_missing_value = "true")]
     allow_root: bool,
+}
+
+/// [`Durability`] as a word of the command line.
+#[derive(Clone, Copy, ValueEnum)]
+enum Acknowledged {
+    /// When it is on the disk
+    Strict,
+    /// When the operating system has it; a power cut may lose it
+    Relaxed,
+}
+
+impl From<Acknowledged> for Durability {
+    fn from(word: Acknowledged) -> Self {
+        match word {
+            Acknowledged::Strict => Self::Strict,
+            Acknowledged::Relaxed => Self::Relaxed,
+        }
+    }
 }
 
 #[derive(Subcommand)]
@@ -225,6 +244,10 @@ impl Common {
     fn data(&self) -> PathBuf {
         self.data.clone().unwrap_or_else(|| PathBuf::from("ferry-data"))
     }
+
+    fn durability(&self) -> Option<Durability> {
+        self.durability.map(Durability::from)
+    }
 }
 
 /// Runs the program on its command line; gives the exit code.
@@ -239,7 +262,7 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>, parts: &Parts) -> u8
     let data = cli.common.data();
     let result = match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => serve(&cli.common, &data, parts),
-        Command::Try => trial::run(cli.common.data.as_deref(), cli.common.durability.unwrap_or_default(), parts),
+        Command::Try => trial::run(cli.common.data.as_deref(), cli.common.durability().unwrap_or_default(), parts),
         Command::User(user) => users::run(&data, user, parts).map(|()| 0),
         Command::Check { repair, json } => {
             admin::ask(&data, Ask::Check(repair), false, parts).map(|answer| users::print_homes(&answer.homes, json))
@@ -271,7 +294,7 @@ fn serve(common: &Common, data: &Path, parts: &Parts) -> Result<u8> {
         .unwrap_or_else(|| LISTEN.to_owned());
     let has_tls = !(common.no_tls || file.no_tls.unwrap_or_default());
     let address = config::listen_address(&listen, has_tls)?;
-    let durability = common.durability.or(file.durability).unwrap_or_default();
+    let durability = common.durability().or(file.durability).unwrap_or_default();
     // To the end: what is left is written when the second goes.
     let (log, _end) = log::start(common.log_format.or(file.log_format).unwrap_or_default())
         .map_err(|error| Error::internal("no thread for the log").caused_by(error))?;

@@ -4,13 +4,14 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use ferry_core::login::{Credential, Method, scram};
+use ferry_core::store::Durability;
 use ferry_core::{Error, Result, User};
 
 use crate::accounts::Account;
 use crate::loopback::Serving;
 use crate::server::Run;
 use crate::tls::Files;
-use crate::{Durability, Parts, config, confine, options, out, watch};
+use crate::{Parts, config, confine, options, out, watch};
 
 /// The account's name.
 const USER: &str = "you";

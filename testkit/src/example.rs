@@ -1,9 +1,7 @@
 //! Small verbs that the examples of this documentation run. None is registered, so no test links them by accident.
 
 use ferry_core::store::{ReadRequest, UploadRequest};
-use ferry_core::{
-    Access, Algorithm, Body, Column, ColumnKind, Context, Example, Layout, LocalPath, RemotePath, Reply, Result, Spec, Verb,
-};
+use ferry_core::{Access, Body, Column, ColumnKind, Context, Example, Layout, LocalPath, RemotePath, Reply, Result, Spec, Verb};
 
 ferry_core::args! {
     /// Writes a text into a file.
@@ -29,14 +27,8 @@ impl Verb for Write {
 
 fn request(path: ferry_core::HomePath) -> UploadRequest {
     UploadRequest {
-        path,
-        size: None,
-        modified: None,
-        executable: false,
-        algorithm: Algorithm::Md5,
-        expected: None,
-        no_clobber: false,
         fresh: false,
+        ..UploadRequest::new(path)
     }
 }
 

@@ -114,14 +114,9 @@ fn bytes(len: usize) -> Vec<u8> {
 /// An upload of a declared size, proven by MD5.
 fn request(at: &str, size: usize) -> UploadRequest {
     UploadRequest {
-        path: path(at),
         size: Some(size as u64),
-        modified: None,
-        executable: false,
-        algorithm: Algorithm::Md5,
-        expected: None,
-        no_clobber: false,
         fresh: false,
+        ..UploadRequest::new(path(at))
     }
 }
 
@@ -146,11 +141,7 @@ async fn drain(source: &mut Box<dyn Source>) -> Result<Vec<u8>> {
 }
 
 fn read(at: &str) -> ReadRequest {
-    ReadRequest {
-        path: path(at),
-        algorithm: Algorithm::Md5,
-        held: None,
-    }
+    ReadRequest::new(path(at))
 }
 
 impl Subject {

@@ -11,8 +11,7 @@ pub const CUSTOM_SERVER: &str = "examples/custom-server";
 
 /// The stranger's server, built by the first caller.
 static SERVER: LazyLock<PathBuf> = LazyLock::new(|| {
-    let mut build = cargo(&root().join(CUSTOM_SERVER), "build");
-    run_with_input(build.args(["--quiet", "--locked"]), b"").expect(0);
+    succeeds(cargo(&root().join(CUSTOM_SERVER), "build").args(["--quiet", "--locked"]));
     BINARIES.join("custom-server")
 });
 

@@ -169,9 +169,9 @@ impl Pty {
         self.shared.state().parser.screen().contents()
     }
 
-    /// Where the cursor is: line and column, from 0.
-    pub fn cursor(&self) -> (u16, u16) {
-        self.shared.state().parser.screen().cursor_position()
+    /// The line that the cursor is in now, without blanks at its end.
+    pub fn cursor_line(&self) -> String {
+        cursor_line(self.shared.state().parser.screen())
     }
 
     /// Waits until this is on the screen; gives the screen.
@@ -221,6 +221,13 @@ impl Drop for Pty {
             let _ = self.child.wait();
         }
     }
+}
+
+/// The line of a screen that the cursor is in, without blanks at its end.
+pub fn cursor_line(screen: &Screen) -> String {
+    let (row, columns) = (screen.cursor_position().0, screen.size().1);
+    let line = screen.rows(0, columns.into()).nth(row.into()).unwrap_or_default();
+    line.trim_end().to_owned()
 }
 
 fn pty_size(size: Size) -> PtySize {

@@ -9,10 +9,9 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use ferry_tests::pty::Pty;
+use ferry_tests::pty::{Pty, cursor_line};
 use ferry_tests::{PATIENCE, Server, noise, write};
 use serde_json::Value;
-use vt100::Screen;
 
 /// What the slow transfers are held to, so that they are still under way when a test looks at them.
 const SLOW: &[&str] = &["--limit-rate", "256KiB"];
@@ -40,19 +39,6 @@ fn at_prompt(command: &Command) -> Pty {
     let terminal = Pty::spawn(command);
     terminal.wait_for(PROMPT);
     terminal
-}
-
-/// The line that the cursor is in.
-fn typed(terminal: &Pty) -> String {
-    let line = usize::from(terminal.cursor().0);
-    terminal.screen().lines().nth(line).unwrap_or_default().to_owned()
-}
-
-/// The line that the cursor is in, without blanks at its end.
-fn cursor_line(screen: &Screen) -> String {
-    let (row, columns) = (screen.cursor_position().0, screen.size().1);
-    let line = screen.rows(0, columns.into()).nth(usize::from(row)).unwrap_or_default();
-    line.trim_end().to_owned()
 }
 
 /// Waits until the prompt with that line is where the cursor is.
@@ -307,7 +293,7 @@ fn completion_and_small_verbs_have_a_connection_beside_a_transfer() {
     wait_for_line(&terminal, "ls hol");
     // Asked again where the machine was too busy to answer at once.
     let started = Instant::now();
-    while !typed(&terminal).contains("ls holiday/") {
+    while !terminal.cursor_line().contains("ls holiday/") {
         assert!(started.elapsed() < PATIENCE, "{}", terminal.screen());
         terminal.send("\t");
         std::thread::sleep(Duration::from_millis(500));

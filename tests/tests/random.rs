@@ -14,6 +14,7 @@ use std::sync::Arc;
 use ferry_core::User;
 use ferry_store_local::{Durability, LocalStore, Options};
 use ferry_testkit::Harness;
+use ferry_tests::load::Dice;
 use ferry_tests::verbs;
 
 /// What each home may hold, in bytes.
@@ -49,16 +50,11 @@ fn outside(folder: &Path, data: &Path, users: &[String]) -> BTreeMap<PathBuf, Th
     found
 }
 
-fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
-
 #[test]
 fn random_calls_of_every_verb_change_nothing_outside_the_home() {
-    let calls = usize::try_from(number("FERRY_RANDOM", 100)).unwrap();
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    let seed = number("FERRY_SEED", u64::from(now.subsec_nanos()));
-    println!("FERRY_SEED={seed} FERRY_RANDOM={calls}");
+    let given = std::env::var("FERRY_RANDOM").ok().and_then(|text| text.parse().ok());
+    let calls: usize = given.unwrap_or(100);
+    let seed = Dice::seed();
     let ground = tempfile::tempdir().unwrap();
     // Deep enough that some `..` still end on the ground.
     let data = ground.path().join("a/b/c/data");

@@ -67,23 +67,14 @@ impl Download<'_> {
     }
 
     pub(super) async fn check_clobber(&self, target: &Path) -> Result<()> {
-        if !self.spares() {
+        let Some(hint) = self.spares else {
             return Ok(());
-        }
-        let hint = match self.is_named_there {
-            true => "what you name yourself is replaced; or remove it first",
-            false => "leave out the option that spares it, or give it another name",
         };
         let place = target.to_owned();
         match rt::unblock(move || local::look(&place)).await? {
             Some((_, false)) => Err(Error::exists(format!("{}: already here", shown(target))).hint(hint).into()),
             _ => Ok(()),
         }
-    }
-
-    /// Whether nothing that is here already is replaced.
-    pub(super) fn spares(&self) -> bool {
-        self.no_clobber || self.is_named_there
     }
 
     pub(super) async fn part(&self, target: &Path) -> Result<(Part, Option<(u64, Digest)>)> {
@@ -162,7 +153,7 @@ impl Download<'_> {
             modified: begin.modified,
             executable: begin.executable,
         };
-        let (place, no_clobber, proof) = (target.to_owned(), self.spares(), end.clone());
+        let (place, no_clobber, proof) = (target.to_owned(), self.spares.is_some(), end.clone());
         rt::unblock(move || {
             part.publish(&place, &proof, new, no_clobber)?;
             part::sync_folder(place.parent().unwrap_or(Path::new("")))

@@ -222,7 +222,7 @@ impl Download<'_> {
             modified: begin.modified,
             executable: begin.executable,
         };
-        let (place, no_clobber, proof) = (target.to_owned(), self.spares(), end.clone());
+        let (place, no_clobber, proof) = (target.to_owned(), self.spares.is_some(), end.clone());
         let stored = rt::unblock(move || part::store(&place, &contents, &proof, new, no_clobber));
         stored.await?;
         let outcome = Some(self.outcome(&begin, &end, size, target));

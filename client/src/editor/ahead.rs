@@ -46,9 +46,8 @@ impl Ahead {
         }
         match key.code {
             _ if self.text.len() >= KEPT_MAX => {}
-            // Enter itself, where the terminal was the editor's again already.
-            KeyCode::Enter => self.text.push('\n'),
-            _ if is_end => self.text.push('\n'),
+            // Enter itself comes where the terminal was the editor's again already.
+            code if is_end || code == KeyCode::Enter => self.text.push('\n'),
             KeyCode::Char(c) if !key.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT) => self.text.push(c),
             KeyCode::Backspace => drop(self.text.pop()),
             _ => {}

@@ -70,12 +70,10 @@ class Wrong:
         return [one]
 
 
-class Proxy:
-    """Takes connections for `address` and lets `fault` at their frames."""
+class Listener:
+    """Takes connections on a free port of loopback and hands each to `serve` of who inherits it, on a thread of its own."""
 
-    def __init__(self, address, fault=Wrong):
-        host, _, port = address.rpartition(":")
-        self._server, self._fault = (host, int(port)), fault
+    def __init__(self):
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.errors = []
         self.port = self._listener.getsockname()[1]
@@ -92,11 +90,10 @@ class Proxy:
 
     def _run(self, here):
         try:
-            with here, socket.create_connection(self._server) as there:
-                for one in (here, there):
-                    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                _Pair(here, there, self._fault()).run()
+            with here:
+                self.serve(here)
         except OSError:
+            # Clients that leave, and those that TLS keeps out.
             pass
         except Exception as error:
             # A fault that has a fault of its own would be found for what it is not.
@@ -107,6 +104,21 @@ class Proxy:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._thread.join(10)
+
+
+class Proxy(Listener):
+    """Takes connections for `address` and lets `fault` at their frames."""
+
+    def __init__(self, address, fault=Wrong):
+        host, _, port = address.rpartition(":")
+        self._server, self._fault = (host, int(port)), fault
+        super().__init__()
+
+    def serve(self, here):
+        with socket.create_connection(self._server) as there:
+            for one in (here, there):
+                one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            _Pair(here, there, self._fault()).run()
 
 
 class _Pair:

@@ -63,9 +63,8 @@ async fn add_up(ctx: &mut Context<'_>, written: &RemotePath, top: &HomePath, sum
                 outer.files += last.files;
             }
             if !summarize || open.is_empty() {
-                let path = shown(written, top, &last.place);
-                ctx.row([last.bytes.into(), path.as_slice().into(), last.files.into()])
-                    .await?;
+                let path = written.down_to(top, &last.place);
+                ctx.row([last.bytes.into(), (&path).into(), last.files.into()]).await?;
             }
         }
         let Some((place, entry)) = next else {
@@ -80,18 +79,6 @@ async fn add_up(ctx: &mut Context<'_>, written: &RemotePath, top: &HomePath, sum
             _ => open.push(Subtotal { place, bytes, files }),
         }
     }
-}
-
-/// The path of `place` in the words of the user, who wrote `written` for `top`.
-fn shown(written: &RemotePath, top: &HomePath, place: &HomePath) -> Vec<u8> {
-    let mut path = written.0.clone();
-    for name in place.names().skip(top.names().count()) {
-        if !path.ends_with(b"/") {
-            path.push(b'/');
-        }
-        path.extend_from_slice(name);
-    }
-    path
 }
 
 ferry_core::register!(Du);

@@ -100,10 +100,10 @@ impl Find {
                 scan.pass_over();
             }
             if name.is_none_or(|name| name.matches(&entry.name)) && self.fits(&entry, now) {
-                let path = shown(written, top, &place);
+                let path = written.down_to(top, &place);
                 let (kind, size, modified) = (entry.kind.into(), entry.size.into(), entry.modified.into());
                 let executable = (entry.kind == EntryKind::File && entry.executable).into();
-                ctx.row([kind, size, modified, path.as_slice().into(), executable]).await?;
+                ctx.row([kind, size, modified, (&path).into(), executable]).await?;
             }
         }
     }
@@ -123,18 +123,6 @@ impl Find {
 fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
-}
-
-/// The path of `place` in the words of the user, who wrote `written` for `top`.
-fn shown(written: &RemotePath, top: &HomePath, place: &HomePath) -> Vec<u8> {
-    let mut path = written.0.clone();
-    for name in place.names().skip(top.names().count()) {
-        if !path.ends_with(b"/") {
-            path.push(b'/');
-        }
-        path.extend_from_slice(name);
-    }
-    path
 }
 
 ferry_core::register!(Find);

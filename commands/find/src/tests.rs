@@ -7,14 +7,9 @@ use ferry_testkit::Harness;
 /// Puts an empty file there that was last changed so many seconds ago.
 fn seed_old(h: &Harness, path: &str, seconds: i64) {
     let request = UploadRequest {
-        path: HomePath::parse(path).unwrap(),
         size: Some(0),
         modified: Some(super::now() - seconds * 1_000_000_000),
-        executable: false,
-        algorithm: Algorithm::Md5,
-        expected: None,
-        no_clobber: false,
-        fresh: true,
+        ..UploadRequest::new(HomePath::parse(path).unwrap())
     };
     let home = GuardedHome::new(h.home().clone(), Access::Write);
     block_on(async { home.upload(request).await?.commit(Algorithm::Md5.digest(b"")).await }).unwrap();

@@ -21,9 +21,8 @@ impl Verb for Cat {
             let opened = match ctx.path(path) {
                 Ok(path) => {
                     let request = ReadRequest {
-                        path,
                         algorithm: ctx.offer().digest,
-                        held: None,
+                        ..ReadRequest::new(path)
                     };
                     ctx.home().open(request).await
                 }

@@ -121,10 +121,9 @@ impl Output<'_, '_> {
 
     async fn file(&mut self, path: Vec<u8>, place: &HomePath) -> Result<()> {
         let request = ReadRequest {
-            path: place.clone(),
             // Nobody sees this digest: the body has its own.
             algorithm: Algorithm::Blake3,
-            held: None,
+            ..ReadRequest::new(place.clone())
         };
         let opened = self.ctx.home().open(request).await;
         let Some(mut source) = self.ctx.item(opened, true).await? else {

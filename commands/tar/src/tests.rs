@@ -122,14 +122,10 @@ fn what_is_packed_is_unpacked_the_same() {
     let h = Harness::standard();
     let home = GuardedHome::new(h.home().clone(), Access::Write);
     let request = UploadRequest {
-        path: HomePath::parse("/docs/run.sh").unwrap(),
         size: Some(3),
         modified: Some(1_234_567_890_123_456_789),
         executable: true,
-        algorithm: Algorithm::Md5,
-        expected: None,
-        no_clobber: false,
-        fresh: true,
+        ..UploadRequest::new(HomePath::parse("/docs/run.sh").unwrap())
     };
     block_on(async {
         let mut upload = home.upload(request).await?;

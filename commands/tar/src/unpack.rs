@@ -263,15 +263,12 @@ impl Unpacking<'_, '_> {
 
     fn request(&self, member: &Member, place: &HomePath) -> UploadRequest {
         UploadRequest {
-            path: place.clone(),
-            // A stream leaves nothing behind when the archive breaks off in it.
-            size: None,
             modified: member.modified,
             executable: member.executable,
             algorithm: Algorithm::Blake3,
-            expected: None,
             no_clobber: self.no_clobber,
-            fresh: true,
+            // A stream leaves nothing behind when the archive breaks off in it.
+            ..UploadRequest::new(place.clone())
         }
     }
 }

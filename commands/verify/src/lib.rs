@@ -102,9 +102,8 @@ impl Count {
 
     async fn file(&mut self, ctx: &mut Context<'_>, place: &HomePath, entry: &Entry) -> Result<()> {
         let request = ReadRequest {
-            path: place.clone(),
             algorithm: entry.digest.map_or(Algorithm::Blake3, |digest| digest.algorithm()),
-            held: None,
+            ..ReadRequest::new(place.clone())
         };
         let mut source = ctx.home().open(request).await?;
         let is_same_version = source.file().version == entry.version;

@@ -30,6 +30,20 @@ struct Level {
 }
 
 /// A walk through a tree; see [`GuardedHome::scan`].
+///
+/// ```
+/// # use ferry_core::{store::*, *};
+/// # let home = GuardedHome::new(ferry_testkit::MemoryStore::default().open("alice", None), Access::Write);
+/// # rt::block_on(async {
+/// home.write_file(&HomePath::parse("/a.txt")?, b"abc").await?;
+/// home.write_file(&HomePath::parse("/b.txt")?, b"de").await?;
+/// let (mut scan, mut bytes) = (home.scan(&HomePath::root()).await?, 0);
+/// while let Some((_place, entry, _depth)) = scan.next().await? {
+///     bytes += entry.size;
+/// }
+/// assert_eq!(bytes, 5);
+/// # Ok::<(), Error>(()) }).unwrap();
+/// ```
 pub struct Scan {
     home: GuardedHome,
     top: Option<(HomePath, Entry)>,
@@ -59,10 +73,21 @@ impl Scan {
     /// The next entry with its place and how many folders it is below the top, which is 0; `None` at the end. A folder that is
     /// gone meanwhile is passed over.
     ///
+    /// ```
+    /// # use ferry_core::{store::*, *};
+    /// # let home = GuardedHome::new(ferry_testkit::MemoryStore::default().open("alice", None), Access::Write);
+    /// # rt::block_on(async {
+    /// home.make_dirs(&HomePath::parse("/a/b")?).await?;
+    /// let mut scan = home.scan(&HomePath::parse("/a")?).await?;
+    /// assert!(matches!(scan.next().await?, Some((_, _, 0))));
+    /// assert!(matches!(scan.next().await?, Some((place, _, 1)) if place == HomePath::parse("/a/b")?));
+    /// assert!(scan.next().await?.is_none());
+    /// # Ok::<(), Error>(()) }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// What the store says of one folder, `too_large` for one that is more than 100 deep, or in a fifth one that is too large to be
-    /// gathered. The walk can go on: the next call
-    /// passes over the rest of that folder.
+    /// gathered. The walk can go on: the next call passes over the rest of that folder.
     pub async fn next(&mut self) -> Result<Option<(HomePath, Entry, usize)>> {
         self.given = self.given.wrapping_add(1);
         if self.given.is_multiple_of(PAUSE_EVERY) {
@@ -100,6 +125,18 @@ impl Scan {
     }
 
     /// Leaves out what is in the folder that was given last.
+    ///
+    /// ```
+    /// # use ferry_core::{store::*, *};
+    /// # let home = GuardedHome::new(ferry_testkit::MemoryStore::default().open("alice", None), Access::Write);
+    /// # rt::block_on(async {
+    /// home.make_dirs(&HomePath::parse("/a/b")?).await?;
+    /// let mut scan = home.scan(&HomePath::parse("/a")?).await?;
+    /// assert!(scan.next().await?.is_some());
+    /// scan.pass_over();
+    /// assert!(scan.next().await?.is_none());
+    /// # Ok::<(), Error>(()) }).unwrap();
+    /// ```
     pub fn pass_over(&mut self) {
         self.enter = None;
     }
@@ -111,10 +148,7 @@ impl Scan {
 
     async fn enter(&mut self, place: &HomePath) -> Result<()> {
         if self.open.len() >= OPEN_MAX {
-            let text = format!("{place}: more than {OPEN_MAX} folders inside each other");
-            return Err(Error::new(ErrorKind::TooLarge, text)
-                .at(place)
-                .hint("name this folder by itself"));
+            return Err(too_large(place, format_args!("{OPEN_MAX} folders")));
         }
         let mut listing = self.home.list(place).await?;
         let mut entries: Vec<Entry> = Vec::new();
@@ -130,10 +164,7 @@ impl Scan {
         if is_at_end {
             entries.sort_by(|a, b| b.name.cmp(&a.name));
         } else if self.open.iter().filter(|level| level.listing.is_some()).count() >= LISTINGS_MAX {
-            let text = format!("{place}: more than {LISTINGS_MAX} large folders inside each other");
-            return Err(Error::new(ErrorKind::TooLarge, text)
-                .at(place)
-                .hint("name this folder by itself"));
+            return Err(too_large(place, format_args!("{LISTINGS_MAX} large folders")));
         }
         self.open.push(Level {
             place: place.clone(),
@@ -143,4 +174,10 @@ impl Scan {
         });
         Ok(())
     }
+}
+
+fn too_large(place: &HomePath, most: fmt::Arguments<'_>) -> Error {
+    Error::new(ErrorKind::TooLarge, format!("{place}: more than {most} inside each other"))
+        .at(place)
+        .hint("name this folder by itself")
 }

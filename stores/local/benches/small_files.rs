@@ -87,14 +87,10 @@ async fn uploads(parent: &Path, durability: Durability, tasks: usize) -> f64 {
                 while begin.elapsed() < SPAN {
                     let number = next.fetch_add(1, Ordering::Relaxed);
                     let request = UploadRequest {
-                        path: HomePath::parse(&format!("/{number}")).unwrap(),
                         size: Some(SIZE as u64),
                         modified: Some(1_700_000_000_000_000_000),
-                        executable: false,
-                        algorithm: Algorithm::Md5,
-                        expected: None,
-                        no_clobber: false,
                         fresh: false,
+                        ..UploadRequest::new(HomePath::parse(&format!("/{number}")).unwrap())
                     };
                     let mut upload = home.upload(request).await.unwrap();
                     upload.write(Chunk::from(&[7; SIZE][..])).await.unwrap();

@@ -48,15 +48,7 @@ use crate::ledger::Ledger;
 use crate::purge::remove_all;
 use crate::staging::Staging;
 
-/// When an upload is acknowledged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Durability {
-    /// When it will outlive a power cut: file and folder are flushed first.
-    #[default]
-    Strict,
-    /// When the kernel has it: it outlives a crash of the server, not one of the machine.
-    Relaxed,
-}
+pub use ferry_core::store::Durability;
 
 /// How a [`LocalStore`] works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -93,9 +93,8 @@ impl Harness {
 
     fn contents(&self, path: &HomePath) -> Vec<u8> {
         let request = ReadRequest {
-            path: path.clone(),
             algorithm: Algorithm::Blake3,
-            held: None,
+            ..ReadRequest::new(path.clone())
         };
         let read: Result<_> = block_on(async {
             let mut source = self.home.open(request).await?;
@@ -159,14 +158,8 @@ impl Harness {
         let home = self.guarded();
         let path = HomePath::parse(path)?;
         let request = UploadRequest {
-            path: path.clone(),
             size: Some(bytes.len() as u64),
-            modified: None,
-            executable: false,
-            algorithm: Algorithm::Md5,
-            expected: None,
-            no_clobber: false,
-            fresh: true,
+            ..UploadRequest::new(path.clone())
         };
         block_on(async {
             if let Some(parent) = path.parent() {

@@ -13,14 +13,8 @@ use super::expect;
 
 fn upload_of(path: HomePath, size: Option<u64>) -> UploadRequest {
     UploadRequest {
-        path,
         size,
-        modified: None,
-        executable: false,
-        algorithm: Algorithm::Md5,
-        expected: None,
-        no_clobber: false,
-        fresh: true,
+        ..UploadRequest::new(path)
     }
 }
 

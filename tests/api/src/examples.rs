@@ -88,6 +88,11 @@ impl Look<'_> {
         let krate = self.krate;
         let ids = inner(module).unwrap_or_default();
         for item in ids.iter().filter_map(|id| krate.index.get(id)) {
+            // What is named here and written in a private module.
+            let item = match &item.inner {
+                ItemEnum::Use(it) => it.id.and_then(|id| krate.index.get(&id)).unwrap_or(item),
+                _ => item,
+            };
             let Some(name) = &item.name else { continue };
             let path = format!("{path}::{name}");
             let impls = match &item.inner {
@@ -97,7 +102,6 @@ impl Look<'_> {
                 }
                 ItemEnum::Struct(it) => it.impls.as_slice(),
                 ItemEnum::Enum(it) => &it.impls,
-                ItemEnum::Use(_) => continue,
                 _ => &[],
             };
             self.item(item, &path);

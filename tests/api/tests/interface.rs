@@ -59,8 +59,6 @@ fn signatures_name_no_runtime_and_few_foreign_crates() {
     let besides: &[(&str, &[&str])] = &[
         // The collection of verbs; readers and writers of any runtime; secrets that are wiped.
         ("ferry-core", &["inventory", "futures_io", "zeroize"]),
-        // `Durability` is an option of the command line.
-        ("ferry-server", &["clap_builder"]),
     ];
     let mut findings = Vec::new();
     for package in PACKAGES {

@@ -9,8 +9,8 @@ use std::time::Duration;
 use ferry_core::chunk::CHUNK_BYTES;
 use ferry_core::store::UploadRequest;
 use ferry_core::{
-    Access, Algorithm, ArgType, Args as _, Body, ByteSize, Chunk, Column, ColumnKind, Context, Layout, RemotePath, Reply, Result,
-    Spec, Value, Verb, args,
+    Access, ArgType, Args as _, Body, ByteSize, Chunk, Column, ColumnKind, Context, Layout, RemotePath, Reply, Result, Spec,
+    Value, Verb, args,
 };
 use ferry_server::Parts;
 use ferry_store_local::{Durability, LocalStore, Options};
@@ -76,16 +76,7 @@ args! {
 impl Verb for Overfills {
     const SPEC: Spec = Spec::of::<Self>("overfills", Access::Write);
     async fn run(self, ctx: &mut Context<'_>) -> Result<Reply> {
-        let request = UploadRequest {
-            path: ctx.path(&RemotePath::from("fat"))?,
-            size: None,
-            modified: None,
-            executable: false,
-            algorithm: Algorithm::Md5,
-            expected: None,
-            no_clobber: false,
-            fresh: true,
-        };
+        let request = UploadRequest::new(ctx.path(&RemotePath::from("fat"))?);
         let mut upload = ctx.home().upload(request).await?;
         for _ in 0..self.size.0 / CHUNK_BYTES as u64 {
             upload.write(zeros()).await?;

@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use ferry_server::{Durability, Parts};
+use ferry_server::Parts;
 use ferry_store_local::{LocalStore, Options};
 
 // The standard verbs.
@@ -26,13 +26,7 @@ use ferry_shout as _;
 
 fn main() -> ExitCode {
     let parts = Parts {
-        store: |data, durability| {
-            let durability = match durability {
-                Durability::Strict => ferry_store_local::Durability::Strict,
-                Durability::Relaxed => ferry_store_local::Durability::Relaxed,
-            };
-            Ok(Arc::new(LocalStore::open(data, Options { durability })?))
-        },
+        store: |data, durability| Ok(Arc::new(LocalStore::open(data, Options { durability })?)),
         shell: ferry_client::shell_on,
     };
     ferry_server::run(std::env::args_os(), &parts).into()

@@ -47,14 +47,10 @@ impl Jailed {
 
 fn upload(at: &HomePath, size: usize) -> UploadRequest {
     UploadRequest {
-        path: at.clone(),
         size: Some(size as u64),
-        modified: None,
-        executable: false,
         algorithm: Algorithm::Blake3,
-        expected: None,
-        no_clobber: false,
         fresh: false,
+        ..UploadRequest::new(at.clone())
     }
 }
 
@@ -66,9 +62,8 @@ fn ended<T>(work: impl Future<Output = ferry_core::Result<T>>) -> Ended<T> {
 impl Hands for Jailed {
     fn read(&self, at: &HomePath) -> Ended<Vec<u8>> {
         let request = ReadRequest {
-            path: at.clone(),
             algorithm: Algorithm::Blake3,
-            held: None,
+            ..ReadRequest::new(at.clone())
         };
         ended(async {
             let mut source = self.0.open(request).await?;

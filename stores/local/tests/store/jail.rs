@@ -3,18 +3,16 @@
 use std::os::unix::fs::symlink;
 
 use ferry_core::store::{EntryKind, Home, ReadRequest};
-use ferry_core::{Algorithm, ErrorKind, HomePath, rt};
+use ferry_core::{ErrorKind, HomePath, rt};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use crate::{Bed, path, request};
 
 async fn read(home: &dyn Home, at: &HomePath) -> Result<(), ErrorKind> {
-    let request = ReadRequest {
-        path: at.clone(),
-        algorithm: Algorithm::Md5,
-        held: None,
-    };
-    home.open(request).await.map(drop).map_err(|error| error.kind)
+    home.open(ReadRequest::new(at.clone()))
+        .await
+        .map(drop)
+        .map_err(|error| error.kind)
 }
 
 /// A folder outside with a file, and links to both in the home.

@@ -92,14 +92,9 @@ fn md5(bytes: &[u8]) -> Digest {
 
 fn request(at: &str, size: usize) -> UploadRequest {
     UploadRequest {
-        path: path(at),
         size: Some(size as u64),
-        modified: None,
-        executable: false,
-        algorithm: Algorithm::Md5,
-        expected: None,
-        no_clobber: false,
         fresh: false,
+        ..UploadRequest::new(path(at))
     }
 }
 

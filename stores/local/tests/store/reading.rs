@@ -8,9 +8,8 @@ use crate::{Bed, LARGE, bytes, path};
 
 fn open(bed: &Bed, at: &str, held: Option<Held>) -> Result<Box<dyn Source>> {
     let request = ReadRequest {
-        path: path(at),
-        algorithm: Algorithm::Md5,
         held,
+        ..ReadRequest::new(path(at))
     };
     rt::block_on(bed.home.open(request))
 }

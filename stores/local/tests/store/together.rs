@@ -118,11 +118,7 @@ fn transfers_that_stand_still_take_nobody_the_threads() {
     let bed = Bed::new(None);
     let content = bytes(1_500_000);
     bed.put("/f", &content).unwrap();
-    let request = || ferry_core::store::ReadRequest {
-        path: path("/f"),
-        algorithm: ferry_core::Algorithm::Md5,
-        held: None,
-    };
+    let request = || ferry_core::store::ReadRequest::new(path("/f"));
     let work = async {
         let mut idle = Vec::new();
         for _ in 0..IDLE {
