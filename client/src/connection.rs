@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_channel::{Receiver, Sender};
 use ferry_core::login::Method;
@@ -194,7 +194,7 @@ impl Shared {
     /// Takes note of contents that came.
     pub(crate) fn arrived(&self, id: u32, bytes: usize) -> Result<()> {
         match self.state().slots.get_mut(&id) {
-            Some(slot) => slot.receiving.arrived(bytes).map_err(Failure::protocol),
+            Some(slot) => slot.receiving.arrived(bytes, Instant::now()).map_err(Failure::protocol),
             // Nobody listens any more: the request was cancelled.
             None => Ok(()),
         }
@@ -207,7 +207,7 @@ impl Shared {
 
     /// Takes note of contents that were taken in; gives the grant to send.
     pub(crate) fn taken(&self, id: u32, bytes: usize) -> Option<u32> {
-        self.state().slots.get_mut(&id)?.receiving.taken(bytes)
+        self.state().slots.get_mut(&id)?.receiving.taken(bytes, Instant::now())
     }
 
     /// Why nothing more comes.

@@ -4,6 +4,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use ferry_core::line::{Call, Word};
@@ -16,6 +17,7 @@ use crate::connection::{Connection, Event};
 use crate::exit::{Failure, Result};
 use crate::local::shown;
 use crate::manifest::Manifest;
+use crate::part::{SmallFiles, small_files};
 use crate::place;
 use crate::request::Request;
 use crate::session::Session;
@@ -35,6 +37,8 @@ struct Download<'d> {
     /// Set when nothing that is here already is replaced: what to do about it.
     spares: Option<&'static str>,
     checksum: bool,
+    /// Small files that wait to be stored.
+    small_files: Arc<SmallFiles>,
 }
 
 /// How a request for contents was answered.
@@ -55,6 +59,7 @@ pub async fn run(session: &Session, verb: &VerbInfo, call: &Call) -> Result<()> 
         verb,
         spares: is_given(verb, call, Role::NoClobber).then_some("leave out the option that spares it, or give it another name"),
         checksum: is_given(verb, call, Role::Checksum),
+        small_files: small_files(),
     };
     let sources = words_of(verb, call, Role::Source);
     // What all of them make together is called like the first one.

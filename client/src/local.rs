@@ -12,8 +12,8 @@ use ferry_core::text::escape;
 
 use crate::exit::{Failure, Result, plain};
 
-/// Chunks between a file's thread and the connection.
-pub(crate) const QUEUE_CHUNKS: usize = 3;
+/// Chunks between a file's thread and the connection: one is on its way while the next is made.
+pub(crate) const QUEUE_CHUNKS: usize = 1;
 const NANOS: i64 = 1_000_000_000;
 
 /// A path, made safe to show.
@@ -67,17 +67,17 @@ pub fn spare_devices(path: &Path) -> Result<()> {
     }
 }
 
-/// Makes a folder; fine when one is there. A link to one is not: the names below are a server's, and would be written wherever
-/// it leads.
+/// Makes a folder; fine when one is there. Gives whether it was made, and so has nothing in it. A link to one is not: the names
+/// below are a server's, and would be written wherever it leads.
 ///
 /// # Errors
 /// `exists` for anything else that is there; as the operating system says.
-pub fn make_folder(path: &Path) -> Result<()> {
+pub fn make_folder(path: &Path) -> Result<bool> {
     match std::fs::create_dir(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             let meta = std::fs::symlink_metadata(path).map_err(|error| Failure::local(shown(path), error))?;
             let what = match meta.is_symlink() {
-                _ if meta.is_dir() => return Ok(()),
+                _ if meta.is_dir() => return Ok(false),
                 true => "is a link here, and a download does not follow it",
                 false => "is here already, and no folder",
             };
@@ -85,7 +85,7 @@ pub fn make_folder(path: &Path) -> Result<()> {
                 .hint("move it away, or give the folder another name")
                 .into())
         }
-        result => result.map_err(|error| Failure::local(shown(path), error)),
+        result => result.map(|()| true).map_err(|error| Failure::local(shown(path), error)),
     }
 }
 

@@ -126,15 +126,31 @@ pub(crate) async fn run(
         return Err(Failure::login(text).hint("a newer client may know one: compare `ferry --version` with the server's"));
     }
     let mechanism = step.mechanism.to_owned();
-    door.say(&Login {
+    let login = Login {
         mechanism,
         data: step.data,
-    })
-    .await?;
-    let challenge: Challenge = door.hear().await?;
-    let answered = rt::unblock(move || client.answer(challenge.mechanism.as_deref(), &challenge.data)).await;
-    let (finish, data) = answered.map_err(misspoken)?;
-    door.say(&Answer { data, save }).await?;
+    };
+    door.say(&login).await?;
+    let foreseen = hello.nonce.as_deref().and_then(|nonce| client.foreseen(nonce));
+    let finish = match foreseen {
+        // A saved login needs nothing else from the server, so the answer goes at once.
+        Some(foreseen) => {
+            let (finish, data) = client.answer(None, &foreseen).map_err(misspoken)?;
+            door.say(&Answer { data, save }).await?;
+            let challenge: Challenge = door.hear().await?;
+            if challenge.mechanism.is_some() || challenge.data != foreseen {
+                return Err(Failure::unexpected("another challenge than the one that its hello foretold"));
+            }
+            finish
+        }
+        None => {
+            let challenge: Challenge = door.hear().await?;
+            let answered = rt::unblock(move || client.answer(challenge.mechanism.as_deref(), &challenge.data)).await;
+            let (finish, data) = answered.map_err(misspoken)?;
+            door.say(&Answer { data, save }).await?;
+            finish
+        }
+    };
     let welcome = door.hear::<Welcome>().await.map_err(|mut failure| {
         if failure.error.kind == ErrorKind::LoginRefused {
             let hint = failure

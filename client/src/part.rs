@@ -1,4 +1,4 @@
-//! Files being fetched: a part beside the target, written and hashed by one blocking thread each, published in one step once
+//! Files being fetched: a part beside the target, hashed by one blocking thread and written by another, published in one step once
 //! it is proven.
 
 use std::fs::File;
@@ -13,9 +13,14 @@ use ferry_core::context::check_end;
 use ferry_core::wire::message::End;
 use ferry_core::{Algorithm, Chunk, Digest, Error, ErrorKind, Hasher, rt};
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
 
 use crate::exit::{Failure, Result};
 use crate::local::{QUEUE_CHUNKS, shown, spare_devices};
+
+mod small;
+
+pub use small::{SmallFile, SmallFiles, small_files, store};
 
 /// What the name of a file ends in that is not complete yet.
 pub const PART_SUFFIX: &str = ".ferry-part";
@@ -82,6 +87,33 @@ impl Part {
         })
     }
 
+    /// A new part of `target`; `None` when there is one already, or another process was quicker.
+    ///
+    /// # Errors
+    /// As [`Part::open`].
+    fn make(target: &Path, algorithm: Algorithm) -> Result<Option<Self>> {
+        spare_devices(target)?;
+        let path = part_of(target);
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let file = match rustix::fs::openat(CWD, &path, flags, Mode::from_raw_mode(0o666)) {
+            Err(Errno::EXIST) => return Ok(None),
+            file => File::from(file.map_err(|errno| Failure::local(shown(&path), errno.into()))?),
+        };
+        let part = Self {
+            file,
+            hasher: algorithm.hasher(),
+            prefix: None,
+            path,
+        };
+        let is_ours = part.file.try_lock().is_ok() && is_still(&part.file, &part.path).map_err(|error| part.failed(error))?;
+        Ok(is_ours.then_some(part))
+    }
+
+    /// What the operating system said of the part.
+    fn failed(&self, error: io::Error) -> Failure {
+        Failure::local(shown(&self.path), error)
+    }
+
     /// How many bytes it holds.
     pub fn len_bytes(&self) -> u64 {
         self.hasher.len_bytes()
@@ -128,44 +160,46 @@ impl Part {
             self.discard();
             return Err(error.into());
         }
-        let failed = |error: io::Error| Failure::local(shown(target), error);
+        self.dress(new).map_err(|error| Failure::local(shown(target), error))?;
+        self.flush_by(sync, target)?.rename(target, no_clobber)
+    }
+
+    /// Gives the file its mode and its time.
+    fn dress(&self, new: New) -> io::Result<()> {
         if new.executable {
-            let mut rights = self.file.metadata().map_err(failed)?.permissions();
+            let mut rights = self.file.metadata()?.permissions();
             // Whoever may read it may execute it.
             rights.set_mode(rights.mode() | (rights.mode() & 0o444) >> 2);
-            self.file.set_permissions(rights).map_err(failed)?;
+            self.file.set_permissions(rights)?;
         }
-        if let Some(modified) = new.modified {
-            self.file.set_modified(time(modified)).map_err(failed)?;
+        match new.modified {
+            Some(modified) => self.file.set_modified(time(modified)),
+            None => Ok(()),
         }
-        if let Err(error) = sync(&self.file) {
-            // What a failed flush left in memory cannot be trusted, and asking again would find no error.
-            self.discard();
-            return Err(failed(error));
+    }
+
+    /// Makes the contents durable.
+    fn flush_by(self, sync: impl FnOnce(&File) -> io::Result<()>, target: &Path) -> Result<Self> {
+        match sync(&self.file) {
+            Ok(()) => Ok(self),
+            Err(error) => {
+                // What a failed flush left in memory cannot be trusted, and asking again would find no error.
+                self.discard();
+                Err(Failure::local(shown(target), error))
+            }
         }
+    }
+
+    /// Gives the file its name.
+    fn rename(self, target: &Path, no_clobber: bool) -> Result<()> {
         let flags = if no_clobber {
             RenameFlags::NOREPLACE
         } else {
             RenameFlags::empty()
         };
-        rustix::fs::renameat_with(CWD, &self.path, CWD, target, flags).map_err(|error| failed(error.into()))
+        let renamed = rustix::fs::renameat_with(CWD, &self.path, CWD, target, flags);
+        renamed.map_err(|errno| Failure::local(shown(target), errno.into()))
     }
-}
-
-/// Writes a small file whole, as [`Part::publish`] does. Its folder is still to be made durable.
-///
-/// # Errors
-/// As [`Part::open`] and [`Part::publish`].
-pub fn store(target: &Path, contents: &[u8], end: &End, new: New, no_clobber: bool) -> Result<()> {
-    let algorithm = end.digest.algorithm();
-    let mut part = Part::open(target, algorithm)?;
-    let failed = |error: io::Error| Failure::local(shown(target), error);
-    if part.len_bytes() > 0 {
-        part.restart(algorithm).map_err(failed)?;
-    }
-    part.file.write_all(contents).map_err(failed)?;
-    part.hasher.update(contents);
-    part.publish(target, end, new, no_clobber)
 }
 
 /// Makes the names in a folder durable.
@@ -275,10 +309,11 @@ fn time(nanos: i64) -> SystemTime {
     }
 }
 
-/// A part that is being written by a thread of its own.
+/// A part that is being hashed and written, by a thread each: a slow digest leaves the other core the writing.
 #[derive(Debug)]
 pub struct PartWriter {
     chunks: Sender<Chunk>,
+    hashed: rt::Task<Hasher>,
     written: rt::Task<Result<Part>>,
 }
 
@@ -286,21 +321,33 @@ impl PartWriter {
     /// Goes on writing a part where it ends; `restart` throws away first what it holds.
     pub fn new(mut part: Part, algorithm: Algorithm, restart: bool) -> Self {
         let (chunks, queue) = async_channel::bounded::<Chunk>(QUEUE_CHUNKS);
-        let work = move || {
+        let (hashed, to_write) = async_channel::bounded::<Chunk>(QUEUE_CHUNKS);
+        let mut hasher = if restart { algorithm.hasher() } else { part.hasher.clone() };
+        let hashing = move || {
+            while let Ok(chunk) = queue.recv_blocking() {
+                hasher.update(&chunk);
+                if hashed.send_blocking(chunk).is_err() {
+                    // Writing has failed, and says why itself.
+                    break;
+                }
+            }
+            hasher
+        };
+        let writing = move || {
             let path = part.path.clone();
             let failed = |error: io::Error| Failure::local(shown(&path), error);
             if restart {
                 part.restart(algorithm).map_err(failed)?;
             }
-            while let Ok(chunk) = queue.recv_blocking() {
+            while let Ok(chunk) = to_write.recv_blocking() {
                 part.file.write_all(&chunk).map_err(failed)?;
-                part.hasher.update(&chunk);
             }
             Ok(part)
         };
         Self {
             chunks,
-            written: rt::spawn(rt::unblock(work)),
+            hashed: rt::spawn(rt::unblock(hashing)),
+            written: rt::spawn(rt::unblock(writing)),
         }
     }
 
@@ -319,7 +366,9 @@ impl PartWriter {
     /// Why the file cannot be written.
     pub async fn finish(self) -> Result<Part> {
         drop(self.chunks);
-        self.written.await
+        let mut part = self.written.await?;
+        part.hasher = self.hashed.await;
+        Ok(part)
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_channel::Receiver;
 use async_signal::{Signal, Signals};
 use ferry_core::fingerprint::Fingerprint;
+use ferry_core::wire::REQUESTS_MAX;
 use ferry_core::{Algorithm, RemotePath, rt};
 use futures_lite::{FutureExt as _, StreamExt as _};
 
@@ -62,8 +63,9 @@ pub struct Settings {
 /// Transfers side by side when nobody says: enough to hide a round trip and share a disk's flush, and few enough to be fair.
 pub const JOBS: u8 = 4;
 
-/// Small files under way at once: enough that a thousand of them are not a thousand round trips.
-const IN_FLIGHT: usize = 32;
+/// Small files under way at once: as many as a server of ours takes on one connection, so that a thousand of them are not a thousand
+/// round trips, and share their flushes.
+const IN_FLIGHT: usize = REQUESTS_MAX;
 
 impl Default for Settings {
     fn default() -> Self {

@@ -4,9 +4,11 @@
 use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use async_lock::Semaphore;
 use ferry_core::line::Call;
+use ferry_core::rt::Batches;
 use ferry_core::text::escape;
 use ferry_core::{Error, ErrorKind, VerbInfo, rt};
 
@@ -29,7 +31,13 @@ struct Upload<'u> {
     verb: &'u VerbInfo,
     /// Files that are not small, side by side.
     large: Semaphore,
+    /// Opens files, and reads small ones.
+    reads: Arc<Batches<rt::Call>>,
 }
+
+/// So many files that wait to be read are worth a thread more, and the most threads.
+const READ_FILES: usize = 32;
+const READ_THREADS: usize = 2;
 
 /// Runs a verb with contents from here.
 ///
@@ -40,6 +48,7 @@ pub async fn run(session: &Session, verb: &VerbInfo, call: &Call) -> Result<()> 
         session,
         verb,
         large: Semaphore::new(session.settings.jobs),
+        reads: Batches::of_calls(READ_FILES, READ_THREADS),
     };
     let sources = words_of(verb, call, Role::Source);
     let several = sources.len() > 1;

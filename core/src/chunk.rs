@@ -6,7 +6,8 @@ use std::sync::LazyLock;
 
 use concurrent_queue::ConcurrentQueue;
 
-/// The most bytes of contents a chunk holds: 256 KiB, where loopback and page cache reach their full speed.
+/// The most bytes of contents a chunk holds: 512 KiB. A chunk costs a few wake-ups of threads on its way, whatever is in it: half as large,
+/// a transfer takes a tenth more of the processor's time; twice as large, it holds more memory than it may.
 ///
 /// ```
 /// use ferry_core::chunk::{CHUNK_BYTES, Chunk};
@@ -15,7 +16,7 @@ use concurrent_queue::ConcurrentQueue;
 /// let chunks: Vec<Chunk> = contents.chunks(CHUNK_BYTES).map(Chunk::from).collect();
 /// assert_eq!((chunks[0].len(), chunks[1].len()), (CHUNK_BYTES, 1));
 /// ```
-pub const CHUNK_BYTES: usize = 256 * 1024;
+pub const CHUNK_BYTES: usize = 512 * 1024;
 /// Room in front of the contents for a frame's header, so that header and contents go out in one write.
 ///
 /// ```
@@ -26,7 +27,7 @@ pub const CHUNK_BYTES: usize = 256 * 1024;
 /// ```
 pub const HEADROOM_BYTES: usize = 16;
 /// How many idle buffers are kept: 2 MiB in all.
-const IDLE_CHUNKS: usize = 8;
+const IDLE_CHUNKS: usize = 4;
 
 static IDLE: LazyLock<ConcurrentQueue<Vec<u8>>> = LazyLock::new(|| ConcurrentQueue::bounded(IDLE_CHUNKS));
 
@@ -58,7 +59,7 @@ impl Chunk {
     pub fn with_len(len: usize) -> Self {
         let len = len.min(CHUNK_BYTES);
         // A small body never holds more than twice what it weighs: flow control counts contents, not buffers.
-        let buffer = if len > CHUNK_BYTES / 2 {
+        let buffer = if len >= CHUNK_BYTES / 2 {
             IDLE.pop().unwrap_or_else(|_| vec![0; HEADROOM_BYTES + CHUNK_BYTES])
         } else {
             vec![0; HEADROOM_BYTES + len]

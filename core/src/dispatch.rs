@@ -46,6 +46,39 @@ pub struct Env {
     pub logins: Arc<dyn Logins>,
 }
 
+/// A message that asks for something, decoded; a request's arguments are not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ask {
+    /// Run a verb.
+    Request(Request),
+    /// Propose values for a word.
+    Complete(Complete),
+    /// Which paths match a pattern.
+    Expand(Expand),
+}
+
+impl Ask {
+    /// Decodes a message's payload behind the guard.
+    ///
+    /// # Errors
+    /// `bad_request`.
+    pub fn decode(kind: Kind, map: &Map<'_>) -> Result<Self> {
+        match kind {
+            Kind::Request => Request::decode(map).map(Self::Request),
+            Kind::Complete => Complete::decode(map).map(Self::Complete),
+            Kind::Expand => Expand::decode(map).map(Self::Expand),
+            _ => Err(Error::bad_request("not a request")),
+        }
+    }
+
+    /// The client's number for it.
+    pub fn id(&self) -> u32 {
+        match self {
+            Self::Request(Request { id, .. }) | Self::Complete(Complete { id, .. }) | Self::Expand(Expand { id, .. }) => *id,
+        }
+    }
+}
+
 /// Answers a request, a completion or an expansion: finds the verb, checks rights, decodes the arguments, runs it.
 /// `map` is the message's payload behind the guard.
 ///
@@ -55,12 +88,21 @@ pub struct Env {
 /// # Errors
 /// The request's failure.
 pub async fn dispatch(env: &Env, kind: Kind, map: &Map<'_>, link: &mut dyn Link) -> Result<Done> {
+    let ask = Ask::decode(kind, map)?;
+    answer(env, ask, map.raw("args"), link).await
+}
+
+/// The same for a message that was decoded, with a request's undecoded arguments: the bytes of a MessagePack map that passed the guard.
+///
+/// # Errors
+/// As [`dispatch`].
+pub async fn answer(env: &Env, ask: Ask, args: Option<&[u8]>, link: &mut dyn Link) -> Result<Done> {
     let call = async {
-        match kind {
-            Kind::Request => run(env, map, link).await,
-            Kind::Complete => complete(env, Complete::decode(map)?, link).await,
-            Kind::Expand => expand(env, Expand::decode(map)?, link).await,
-            _ => Err(Error::bad_request("not a request")),
+        match ask {
+            Ask::Request(request) => run(env, request, args.unwrap_or(NO_ARGS), link).await,
+            // In boxes of their own: they are large, and every request would carry the room for them.
+            Ask::Complete(ask) => Box::pin(complete(env, ask, link)).await,
+            Ask::Expand(ask) => Box::pin(expand(env, ask, link)).await,
         }
     };
     caught(call).await
@@ -82,9 +124,7 @@ pub async fn caught<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     })
 }
 
-async fn run(env: &Env, map: &Map<'_>, link: &mut dyn Link) -> Result<Done> {
-    let request = Request::decode(map)?;
-    let args = map.raw("args").unwrap_or(NO_ARGS);
+async fn run(env: &Env, request: Request, args: &[u8], link: &mut dyn Link) -> Result<Done> {
     let entry = env.registry.resolve(&request.verb, &env.user)?;
     let cwd = request.cwd.resolve(&HomePath::root())?;
     let offer = request.body.unwrap_or_default();

@@ -76,6 +76,16 @@ impl GuardedHome {
         }
     }
 
+    /// Refuses what no file may be uploaded to.
+    fn check_upload(&self, path: &HomePath) -> Result<()> {
+        self.check_write()?;
+        path.check_new()?;
+        match path.is_root() {
+            true => Err(Error::new(ErrorKind::IsDirectory, "/: is a folder").at(path)),
+            false => Ok(()),
+        }
+    }
+
     fn check_entry(&self, path: &HomePath) -> Result<()> {
         self.check_write()?;
         if path.is_root() {
@@ -378,11 +388,7 @@ impl GuardedHome {
     /// # Errors
     /// `over_quota`, `exists`, `is_directory`, `not_found` when the folder is missing, `bad_path`, `denied`.
     pub async fn upload(&self, request: UploadRequest) -> Result<Box<dyn Upload>> {
-        self.check_write()?;
-        request.path.check_new()?;
-        if request.path.is_root() {
-            return Err(Error::new(ErrorKind::IsDirectory, "/: is a folder").at(&request.path));
-        }
+        self.check_upload(&request.path)?;
         self.home.upload(request).await
     }
 

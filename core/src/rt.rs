@@ -1,12 +1,17 @@
 //! The only module that knows which runtime runs us (async-std). Elsewhere, only the accepting and the connecting
 //! side name its sockets. Everything else speaks `futures` traits.
 
-use std::future::Future;
-use std::pin::Pin;
+mod batches;
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_lite::FutureExt as _;
+
+pub use batches::{Batches, Call};
 
 /// A task that runs beside its starter. Dropping it lets it run on; [`Task::cancel`] stops it.
 ///
@@ -144,6 +149,83 @@ pub async fn timeout<T>(duration: Duration, future: impl Future<Output = T>) -> 
     work.or(deadline).await
 }
 
+/// The time limit of one wait after another, for those who wait thousands of times a second. [`timeout`] sets a timer for each wait that
+/// does not end at once, and that wakes the thread that keeps the timers; this one keeps a timer that rings early enough, and sets it
+/// again only when it has rung.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use ferry_core::rt::{Elapsed, Patience, block_on};
+///
+/// let mut patience = Patience::default();
+/// let long = Duration::from_secs(60);
+/// assert_eq!(block_on(patience.limit(long, async { 3 })), Ok(3));
+/// let waited = block_on(patience.limit(Duration::from_millis(2), std::future::pending::<()>()));
+/// assert_eq!(waited, Err(Elapsed));
+/// ```
+#[derive(Default)]
+pub struct Patience {
+    /// When the timer rings, and the timer.
+    alarm: Option<(Instant, Pin<Box<Alarm>>)>,
+}
+
+type Alarm = dyn Future<Output = ()> + Send + Sync;
+
+impl Patience {
+    /// Runs `future` for at most `duration`, then drops it.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use ferry_core::rt::{Patience, block_on};
+    ///
+    /// let mut patience = Patience::default();
+    /// let sums = [1, 2, 3].map(|n| block_on(patience.limit(Duration::from_secs(60), async { n + n })));
+    /// assert_eq!(sums, [Ok(2), Ok(4), Ok(6)]);
+    /// ```
+    ///
+    /// # Errors
+    /// [`Elapsed`] when the time is over first.
+    pub async fn limit<T>(&mut self, duration: Duration, future: impl Future<Output = T>) -> Result<T, Elapsed> {
+        let mut future = pin!(future);
+        let mut deadline = None;
+        poll_fn(|cx| {
+            if let Poll::Ready(value) = future.as_mut().poll(cx) {
+                return Poll::Ready(Ok(value));
+            }
+            // A time that no clock reaches is no limit.
+            let Some(deadline) = *deadline.get_or_insert_with(|| Instant::now().checked_add(duration)) else {
+                return Poll::Pending;
+            };
+            loop {
+                match &mut self.alarm {
+                    Some((rings, alarm)) if *rings <= deadline => {
+                        if alarm.as_mut().poll(cx).is_pending() {
+                            return Poll::Pending;
+                        }
+                        self.alarm = None;
+                    }
+                    _ => {
+                        let left = deadline.saturating_duration_since(Instant::now());
+                        if left.is_zero() {
+                            return Poll::Ready(Err(Elapsed));
+                        }
+                        self.alarm = Some((deadline, Box::pin(sleep(left))));
+                    }
+                }
+            }
+        })
+        .await
+    }
+}
+
+impl fmt::Debug for Patience {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Patience({:?})", self.alarm.as_ref().map(|(rings, _)| rings))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,6 +238,27 @@ mod tests {
                 Err(Elapsed)
             );
             assert_eq!(timeout(Duration::from_secs(60), unblock(|| 7)).await, Ok(7));
+        });
+    }
+
+    #[test]
+    fn a_timer_that_was_set_for_another_wait_neither_ends_a_longer_one_nor_delays_a_shorter_one() {
+        block_on(async {
+            let (short, long) = (Duration::from_millis(5), Duration::from_secs(60));
+            let mut patience = Patience::default();
+            let never = || futures_lite::future::pending::<()>();
+            // Sets the timer to `short` and leaves it: the wait itself ends at once.
+            let soon = async { futures_lite::future::yield_now().await };
+            assert_eq!(patience.limit(short, soon).await, Ok(()));
+            assert!(patience.alarm.is_some());
+            let later = async { sleep(short * 4).await };
+            assert_eq!(patience.limit(long, later).await, Ok(()));
+            // Now it is set to `long`.
+            let begun = Instant::now();
+            assert_eq!(patience.limit(short, never()).await, Err(Elapsed));
+            assert!(begun.elapsed() >= short && begun.elapsed() < long);
+            assert_eq!(patience.limit(Duration::ZERO, never()).await, Err(Elapsed));
+            assert_eq!(patience.limit(Duration::MAX, async { sleep(short).await }).await, Ok(()));
         });
     }
 

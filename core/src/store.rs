@@ -2,6 +2,8 @@
 //!
 //! Verbs never see a [`Home`]; they get a [`GuardedHome`](crate::GuardedHome), which checks rights and names first.
 
+mod whole;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -13,6 +15,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::path::HomePath;
 use crate::size::ByteSize;
 use crate::verb::BoxFuture;
+
+pub use whole::{Stored, WholeUpload};
 
 /// The transfer starts from the beginning.
 ///
@@ -198,6 +202,13 @@ pub trait Home: Send + Sync {
     /// gone on with. One of the same path and another size is left alone, but a store may throw it away to make room within
     /// the quota when nobody holds it.
     fn upload(&self, request: UploadRequest) -> BoxFuture<'_, Result<Box<dyn Upload>>>;
+
+    /// Stores a whole small file in one step: what [`Self::upload`], [`Upload::write`] and [`Upload::commit`] do together, for
+    /// contents that are all here. What fails leaves nothing behind. A store for which many small steps are dear does better than
+    /// the default, which makes them one by one.
+    fn store(&self, whole: WholeUpload) -> BoxFuture<'_, Result<Stored>> {
+        Box::pin(whole::store(self, whole))
+    }
 
     /// The uploads that are not finished, with what is held of them; those of which nothing is held yet are left out.
     fn partials(&self) -> BoxFuture<'_, Result<Vec<Partial>>>;
@@ -442,6 +453,9 @@ pub struct ReadRequest {
     pub algorithm: Algorithm,
     /// What the reader holds already.
     pub held: Option<Held>,
+    /// Whether the reader digests what he gets and compares. Then the store may give the digest that it proved when the file came, in
+    /// place of one over the bytes as they are read: where they are others by now, the reader finds out.
+    pub reader_checks: bool,
 }
 
 impl ReadRequest {
@@ -459,6 +473,7 @@ impl ReadRequest {
             path,
             algorithm: Algorithm::default(),
             held: None,
+            reader_checks: false,
         }
     }
 }
@@ -505,13 +520,14 @@ pub trait Source: Send {
     /// Where the bytes start. After the beginning only when the reader's prefix was checked and is the same.
     fn start(&self) -> Start;
 
-    /// The file as it was opened; its digest is not known yet.
+    /// The file as it was opened, with the digest that it was stored with where the store keeps that: any algorithm's.
     fn file(&self) -> &FileInfo;
 
     /// The next bytes; `None` at the end. An error is never an end.
     fn next(&mut self) -> BoxFuture<'_, Result<Option<Chunk>>>;
 
-    /// The digest of all bytes of the file from the first one, after the end.
+    /// The digest of all bytes of the file from the first one, after the end; with [`ReadRequest::reader_checks`] perhaps that of the
+    /// bytes that were stored.
     fn digest(&self) -> Digest;
 }
 

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
 use ferry_core::login::{Claim, Credential, Opening, ServerLogin, Standing, Step, scram};
@@ -43,6 +44,8 @@ pub(crate) struct Account {
 #[derive(Debug)]
 pub(crate) struct Live {
     state: RwLock<(Arc<User>, Option<u64>)>,
+    /// How often that was changed.
+    changes: AtomicU64,
     ended: async_channel::Sender<()>,
     /// Closed when the account's sessions must end.
     pub(crate) end: async_channel::Receiver<()>,
@@ -53,9 +56,15 @@ impl Live {
         let (ended, end) = async_channel::bounded(1);
         Self {
             state: RwLock::new((Arc::new(account.user.clone()), account.quota)),
+            changes: AtomicU64::new(0),
             ended,
             end,
         }
+    }
+
+    /// A number that is another one after every change. What [`Self::now`] gives afterwards is at least as new as this.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
     }
 
     /// Rights and quota at this moment.
@@ -212,12 +221,12 @@ impl Accounts {
         rows.map(|row| decode(row.map_err(broken)?.1.value())).collect()
     }
 
-    /// Challenges a client that says who it is. Unknown and disabled users are challenged like others, so that nobody can tell them
-    /// from wrong passwords.
+    /// Challenges a client that says who it is, with a nonce made for it alone. Unknown and disabled users are challenged like others,
+    /// so that nobody can tell them from wrong passwords.
     ///
     /// # Errors
-    /// As [`Opening::challenge`]; `internal` when the accounts cannot be read.
-    pub(crate) fn challenge(&self, opening: Opening) -> Result<(Claimed, ServerLogin, Step)> {
+    /// As [`Opening::challenge_with`]; `internal` when the accounts cannot be read.
+    pub(crate) fn challenge(&self, opening: Opening, nonce: &str) -> Result<(Claimed, ServerLogin, Step)> {
         let (name, token, credential) = match opening.claim() {
             Claim::User(name) => (name.to_owned(), None, None),
             Claim::Token(id) => {
@@ -235,7 +244,7 @@ impl Accounts {
             Some(credential) if is_there => Standing::Open(credential),
             _ => Standing::Unknown,
         };
-        let (exchange, step) = opening.challenge(standing, &self.secret)?;
+        let (exchange, step) = opening.challenge_with(standing, &self.secret, nonce)?;
         let credential = credential.filter(|_| is_there);
         let claimed = Claimed { name, token, credential };
         Ok((claimed, exchange, step))
@@ -313,6 +322,7 @@ impl Accounts {
         }
         let account = self.get(name)?;
         *known.state.write().unwrap_or_else(PoisonError::into_inner) = (Arc::new(account.user), account.quota);
+        known.changes.fetch_add(1, Ordering::AcqRel);
         Ok(())
     }
 

@@ -223,7 +223,7 @@ fn do_live(server: &Server, ask: Ask) -> Result<Answer> {
                     .requests
                     .all()
                     .iter()
-                    .map(|r| (r.verb.clone(), now.saturating_sub(r.since_ms)))
+                    .map(|r| (r.verb.to_string(), now.saturating_sub(r.since_ms)))
                     .collect(),
             });
             Ok(Answer {

@@ -5,14 +5,13 @@
 //! like another field or moves a cursor, not even once the line was taken apart again. Of a request's arguments only the path is
 //! told: what else they say may be a secret.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
-use ferry_core::args::ArgKind;
+use ferry_core::args::{ArgKind, ArgSpec};
+use ferry_core::dispatch::Ask;
 use ferry_core::path::PATH_MAX_BYTES;
 use ferry_core::text::escape;
-use ferry_core::wire::Kind;
-use ferry_core::wire::guard::Map;
-use ferry_core::wire::message::{Complete, Expand, Message as _, Request};
 use ferry_core::{ErrorKind, Registry, RemotePath, Result};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -49,7 +48,7 @@ fn outcome<T>(result: &Result<T>) -> &'static str {
 /// What a request asks for, as far as it is told.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Asked {
-    verb: String,
+    verb: Cow<'static, str>,
     cwd: String,
     path: String,
 }
@@ -74,52 +73,35 @@ impl Given {
 }
 
 impl Asked {
-    /// What a frame asks for. One that cannot be read asks for nothing: dispatch says what is wrong with it.
-    pub(crate) fn of(registry: &Registry, kind: Kind, payload: &[u8]) -> Self {
-        let map = Map::check(payload).ok();
-        let asked = map.and_then(|map| match kind {
-            Kind::Request => {
-                let request = Request::decode(&map).ok()?;
-                let (verb, asked) = match registry.find(&request.verb) {
-                    // Under its own name, whatever alias was used, so that a search finds it.
-                    Some(entry) => (entry.info.name.as_str(), first_path(registry, &request.verb, &map)),
-                    None => (request.verb.as_str(), None),
-                };
-                Some(Self {
-                    verb: name(verb),
-                    cwd: path(&request.cwd),
-                    path: asked.as_ref().map(path).unwrap_or_default(),
-                })
-            }
-            Kind::Complete => {
-                let ask = Complete::decode(&map).ok()?;
-                Some(Self {
-                    verb: "complete".to_owned(),
-                    cwd: path(&ask.cwd),
-                    path: String::new(),
-                })
-            }
-            Kind::Expand => {
-                let ask = Expand::decode(&map).ok()?;
-                Some(Self {
-                    verb: "expand".to_owned(),
-                    cwd: path(&ask.cwd),
-                    path: path(&ask.pattern),
-                })
-            }
-            _ => None,
-        });
-        asked.unwrap_or_default()
+    /// What a message asks for; `args` are a request's, undecoded.
+    pub(crate) fn of(registry: &Registry, ask: &Ask, args: Option<&[u8]>) -> Self {
+        let (verb, cwd, asked) = match ask {
+            Ask::Request(request) => match registry.find(&request.verb) {
+                // Under its own name, whatever alias was used, so that a search finds it.
+                Some(entry) => {
+                    let spec = entry.command.spec();
+                    let first = args.and_then(|args| first_path(spec.args, args));
+                    (Cow::Borrowed(spec.name), &request.cwd, first.as_ref().map(path))
+                }
+                None => (Cow::Owned(name(&request.verb)), &request.cwd, None),
+            },
+            Ask::Complete(ask) => (Cow::Borrowed("complete"), &ask.cwd, None),
+            Ask::Expand(ask) => (Cow::Borrowed("expand"), &ask.cwd, Some(path(&ask.pattern))),
+        };
+        Self {
+            verb,
+            cwd: path(cwd),
+            path: asked.unwrap_or_default(),
+        }
     }
 }
 
 /// The first path of the server's that a request names, in the order of the verb's arguments.
-fn first_path(registry: &Registry, verb: &str, map: &Map<'_>) -> Option<RemotePath> {
-    let specs = registry.find(verb)?.command.spec().args;
+fn first_path(specs: &[ArgSpec], args: &[u8]) -> Option<RemotePath> {
     if specs.iter().all(|arg| arg.kind != ArgKind::RemotePath) {
         return None;
     }
-    let given: HashMap<&str, Given> = rmp_serde::from_slice(map.raw("args")?).ok()?;
+    let given: HashMap<&str, Given> = rmp_serde::from_slice(args).ok()?;
     let mut paths = specs.iter().filter(|arg| arg.kind == ArgKind::RemotePath);
     paths.find_map(|arg| given.get(arg.name)?.first().cloned())
 }
@@ -142,6 +124,7 @@ pub(crate) fn is_kept() -> bool {
 pub(crate) fn request<T>(who: Who<'_>, asked: &Asked, bytes: u64, result: &Result<T>, ms: u64) {
     let Who { user, address } = who;
     let Asked { verb, cwd, path } = asked;
+    let verb = &**verb;
     let result = outcome(result);
     tracing::info!(target: TARGET, audit = "request", user, address, verb, cwd, path, bytes, result, ms);
 }
@@ -172,7 +155,7 @@ mod tests {
     use std::io::Write;
     use std::sync::{Arc, Mutex};
 
-    use ferry_core::wire::frame::HEADER_BYTES;
+    use ferry_core::wire::message::Request;
     use ferry_core::{Access, Context, Error, Reply, Spec, Verb};
 
     use super::*;
@@ -230,11 +213,8 @@ mod tests {
             cwd: "/in".into(),
             body: None,
         };
-        let mut frame = Vec::new();
-        request
-            .encode_with(&rmp_serde::to_vec_named(args).unwrap(), &mut frame)
-            .unwrap();
-        Asked::of(&Registry::linked().unwrap(), Kind::Request, &frame[HEADER_BYTES..])
+        let args = rmp_serde::to_vec_named(args).unwrap();
+        Asked::of(&Registry::linked().unwrap(), &Ask::Request(request), Some(&args))
     }
 
     const HOSTILE: &str = "a\n2030-01-01T00:00:00Z  INFO audit: \x1b[2J\" result=\"ok\" \u{202e}\r\u{9b}x";
@@ -307,14 +287,7 @@ mod tests {
         let long = "v".repeat(70) + "\n";
         assert_eq!(asked(&long, &HashMap::<&str, u8>::new()).verb, "v".repeat(NAME_MAX_CHARS));
         let odd = HashMap::from([("places", 7)]);
-        assert_eq!(
-            (asked("hide", &odd).verb.as_str(), asked("hide", &odd).path.as_str()),
-            ("hide", "")
-        );
-        assert_eq!(
-            Asked::of(&Registry::linked().unwrap(), Kind::Request, b"\xc1"),
-            Asked::default()
-        );
+        assert_eq!((&*asked("hide", &odd).verb, asked("hide", &odd).path.as_str()), ("hide", ""));
     }
 
     #[test]

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ferry_core::context::{Event, Inbound, Link};
+use ferry_core::rt::Patience;
 use ferry_core::verb::BoxFuture;
 use ferry_core::wire::io::Outbox;
-use ferry_core::{Chunk, Error, ErrorKind, Result, rt};
+use ferry_core::{Chunk, Error, ErrorKind, Result};
 
 use crate::requests::{Ends, Request};
 
@@ -19,33 +20,44 @@ const COMPARED_BYTES_PER_SECOND: u64 = 8 << 20;
 /// The link of one request.
 pub(crate) struct WireLink {
     request: Arc<Request>,
-    ends: Ends,
+    ends: Option<Ends>,
     outbox: Outbox,
+    /// The most contents that the client takes in one frame, in bytes.
+    frame_bytes: usize,
     /// A body that does not move for so long ends its request.
     stall: Duration,
     /// What the client may take longer until its first word, for it compares what is here with what it has.
     comparing: Duration,
+    patience: Patience,
     progress: Option<Instant>,
 }
 
 impl WireLink {
-    /// The link of a request on the connection of that outbox.
-    pub(crate) fn new(request: Arc<Request>, ends: Ends, outbox: Outbox, stall: Duration) -> Self {
+    /// The link of a request on the connection of that outbox, to a client that takes so many bytes of contents in a frame.
+    pub(crate) fn new(
+        request: Arc<Request>,
+        ends: Option<Ends>,
+        (outbox, frame_bytes): (Outbox, usize),
+        stall: Duration,
+    ) -> Self {
         Self {
             request,
             ends,
             outbox,
+            frame_bytes,
             stall,
             comparing: Duration::ZERO,
+            patience: Patience::default(),
             progress: None,
         }
     }
 
     async fn send_data(&mut self, mut chunk: Chunk) -> Result<()> {
         while !chunk.is_empty() {
-            let bytes = self.request.claim(chunk.len());
+            let bytes = self.request.claim(chunk.len().min(self.frame_bytes));
             if bytes == 0 {
-                let woken = rt::timeout(self.stall, self.ends.wake.recv()).await;
+                let ends = self.ends.as_ref().ok_or_else(no_body)?;
+                let woken = self.patience.limit(self.stall, ends.wake.recv()).await;
                 woken.map_err(|_| stalled())?.map_err(|_| gone())?;
             } else if bytes == chunk.len() {
                 return self.outbox.send_data(self.request.id, chunk).await;
@@ -63,6 +75,10 @@ impl WireLink {
 
 fn stalled() -> Error {
     Error::new(ErrorKind::Timeout, "the transfer did not move for too long")
+}
+
+fn no_body() -> Error {
+    Error::internal("a verb without a body has no contents")
 }
 
 fn gone() -> Error {
@@ -108,10 +124,9 @@ impl Link for WireLink {
     fn receive(&mut self) -> BoxFuture<'_, Result<Inbound>> {
         Box::pin(async move {
             let patience = self.stall.saturating_add(std::mem::take(&mut self.comparing));
-            let inbound = rt::timeout(patience, self.ends.inbox.recv())
-                .await
-                .map_err(|_| stalled())?
-                .map_err(|_| gone())?;
+            let ends = self.ends.as_ref().ok_or_else(no_body)?;
+            let inbound = self.patience.limit(patience, ends.inbox.recv());
+            let inbound = inbound.await.map_err(|_| stalled())?.map_err(|_| gone())?;
             if let Inbound::Data(chunk) = &inbound
                 && let Some(grant) = self.request.taken(chunk.len())
             {

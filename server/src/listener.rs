@@ -4,7 +4,7 @@
 use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_signal::{Signal, Signals};
 use async_std::net::{TcpListener, TcpStream};
@@ -14,6 +14,7 @@ use ferry_core::{Error, ErrorKind, Result, rt};
 use futures_lite::{FutureExt as _, StreamExt as _};
 
 use crate::lobby::Far;
+use crate::login::Greeting;
 use crate::meter::Metered;
 use crate::server::Server;
 use crate::session::serve;
@@ -136,20 +137,28 @@ fn begin(server: &Arc<Server>, stream: TcpStream, peer: SocketAddr) {
     let server = server.clone();
     drop(rt::spawn(async move {
         let metered = Metered::new(stream.clone(), pass.allowance());
-        let Some(tls) = server.tls() else {
-            serve(server, (metered, stream.clone()), Channel::Plain, &pass).await;
+        let (tls, limits) = (server.tls(), server.limits());
+        let mut greeting = match Greeting::new(limits, tls.is_some()) {
+            Ok(greeting) => greeting,
+            Err(error) => return tracing::error!(%error, "nobody can be greeted"),
+        };
+        let Some(tls) = tls else {
+            serve(server, (metered, stream.clone()), (Channel::Plain, greeting), &pass).await;
             hang_up(&stream);
             return;
         };
-        let greeting = rt::timeout(pass.left(server.limits().handshake()), tls.greet(metered));
+        let (frame, begun) = (std::mem::take(&mut greeting.frame), Instant::now());
+        let greeted = rt::timeout(pass.left(server.limits().handshake()), tls.greet(metered, &frame));
         let greeted = pass.unless_cut(async {
             let late = |_| Err(Error::new(ErrorKind::Timeout, "the TLS handshake took too long"));
-            greeting.await.unwrap_or_else(late)
+            greeted.await.unwrap_or_else(late)
         });
-        match greeted.await {
+        // In a box of its own, as the login in `serve` is: a session keeps no room for what it has behind it.
+        match Box::pin(greeted).await {
             Ok((encrypted, channel)) => {
                 pass.reached(Far::Encrypted);
-                serve(server, futures_lite::io::split(encrypted), channel, &pass).await;
+                greeting.round_trip = begun.elapsed();
+                serve(server, futures_lite::io::split(encrypted), (channel, greeting), &pass).await;
             }
             Err(error) => tracing::info!(%peer, kind = %error.kind, "{error}"),
         }

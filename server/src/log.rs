@@ -24,6 +24,8 @@ const LINES_MANY: usize = LINES_MAX / 2;
 const PAUSE: Duration = Duration::from_millis(20);
 /// A log of which nothing was read for so long is given up, and nobody waits for it.
 const GIVEN_UP_MS: u64 = 2_000;
+/// Whoever is first waits so long for others to be written with: waking the writing thread for each costs more than a line does.
+const GATHER_FOR: Duration = Duration::from_millis(2);
 /// Lines are gathered to so many bytes before they are written.
 const GATHER_BYTES: usize = 64 * 1024;
 /// How long the last lines are waited for at the end, as long as they are read.
@@ -95,6 +97,9 @@ impl Log {
 
 fn write_all(lines: &Receiver<Vec<u8>>, shared: &Shared, (mut out, format): (impl Write, LogFormat)) {
     while let Ok(first) = lines.recv_blocking() {
+        if lines.is_empty() {
+            std::thread::sleep(GATHER_FOR);
+        }
         let (mut gathered, mut count) = (first, 1);
         while gathered.len() < GATHER_BYTES
             && let Ok(line) = lines.try_recv()

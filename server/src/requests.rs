@@ -1,8 +1,11 @@
 //! The requests in flight on one connection: where their frames go, how they are stopped, and how long they have been at it.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 use async_channel::{Receiver, Sender, TrySendError};
 use ferry_core::context::Inbound;
@@ -20,7 +23,7 @@ pub(crate) struct Request {
     /// The client's number for it.
     pub(crate) id: u32,
     /// The verb's name, for those who ask what is going on.
-    pub(crate) verb: String,
+    pub(crate) verb: Cow<'static, str>,
     /// What it asks for, for the audit log; set before it runs.
     pub(crate) asked: OnceLock<Asked>,
     /// How many bytes of contents have moved, in either direction.
@@ -31,6 +34,15 @@ pub(crate) struct Request {
     pub(crate) busy_since_ms: AtomicU64,
     /// Whether the client has its answer: set by the first who answers.
     answered: AtomicBool,
+    /// Whether it was told to stop, and who waits for that.
+    stop: Mutex<(bool, Option<Waker>)>,
+    /// Its contents, if it can have any.
+    body: Option<Box<Body>>,
+}
+
+/// The contents of a request, in either direction.
+#[derive(Debug)]
+struct Body {
     /// Whether contents may come: from `Begin` on, or at once when the client is eager.
     is_open: AtomicBool,
     /// Whether contents are passed over.
@@ -39,12 +51,13 @@ pub(crate) struct Request {
     receiving: Mutex<Receiving>,
     sending: Mutex<Sending>,
     wake: Sender<()>,
-    stop: Sender<()>,
 }
 
 /// When a request takes contents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Takes {
+    /// Never, and it gives none.
+    Never,
     /// Once its verb asks for them, if it does.
     Later,
     /// From now on: they follow at once.
@@ -53,15 +66,16 @@ pub(crate) enum Takes {
     ToDrop,
 }
 
-/// What the request's own task holds of it.
+/// A request that was taken in, and its task's ends, if it can have contents.
+type Begun = (Arc<Request>, Option<Ends>);
+
+/// What the request's own task holds of its contents.
 #[derive(Debug)]
 pub(crate) struct Ends {
     /// Contents as they come.
     pub(crate) inbox: Receiver<Inbound>,
     /// Wakes a sender that waits for a grant.
     pub(crate) wake: Receiver<()>,
-    /// Closed when the client cancels.
-    pub(crate) stop: Receiver<()>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -69,12 +83,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Request {
-    fn new(id: u32, verb: String, takes: Takes, window: u32) -> (Self, Ends) {
-        // Bounded by flow control: every entry has at least one byte of the window, but for empty chunks, which are dropped, and
-        // one `End`, behind which the box is closed.
-        let (inbox, inbox_end) = async_channel::unbounded();
-        let (wake, wake_end) = async_channel::bounded(1);
-        let (stop, stop_end) = async_channel::bounded(1);
+    fn new(id: u32, verb: Cow<'static, str>, takes: Takes, link: (u32, Duration)) -> (Self, Option<Ends>) {
+        let (body, ends) = match takes {
+            Takes::Never => (None, None),
+            _ => {
+                let (body, ends) = Body::new(takes, link);
+                (Some(Box::new(body)), Some(ends))
+            }
+        };
         let request = Self {
             id,
             verb,
@@ -83,22 +99,10 @@ impl Request {
             since_ms: now_ms(),
             busy_since_ms: AtomicU64::new(0),
             answered: AtomicBool::new(false),
-            is_open: AtomicBool::new(takes == Takes::Now),
-            drops: takes == Takes::ToDrop,
-            inbox,
-            receiving: Mutex::default(),
-            sending: Mutex::new(Sending::new(window)),
-            wake,
-            stop,
+            stop: Mutex::default(),
+            body,
         };
-        (
-            request,
-            Ends {
-                inbox: inbox_end,
-                wake: wake_end,
-                stop: stop_end,
-            },
-        )
+        (request, ends)
     }
 
     /// Whether nobody has answered yet; whoever is told so does.
@@ -110,23 +114,111 @@ impl Request {
         !self.answered.load(Ordering::Acquire)
     }
 
-    /// Lets contents come.
-    pub(crate) fn open(&self) {
-        self.is_open.store(true, Ordering::Release);
+    /// Whether contents may move.
+    pub(crate) fn has_body(&self) -> bool {
+        self.body.is_some()
     }
 
-    /// Contents came.
-    fn data(&self, chunk: Chunk) -> Result<()> {
-        if chunk.is_empty() {
-            return Ok(());
+    /// Lets contents come.
+    pub(crate) fn open(&self) {
+        if let Some(body) = &self.body {
+            body.is_open.store(true, Ordering::Release);
         }
+    }
+
+    /// Contents that came.
+    fn data(&self, chunk: Chunk) -> Result<()> {
+        match &self.body {
+            _ if chunk.is_empty() => Ok(()),
+            Some(body) => body.data(chunk),
+            None => Err(Error::bad_request("data for a request that takes none")),
+        }
+    }
+
+    /// The body is complete.
+    fn end(&self, end: End) {
+        if let Some(body) = &self.body {
+            let _ = body.inbox.try_send(Inbound::End(end));
+            body.inbox.close();
+        }
+    }
+
+    /// The verb took bytes in; gives the grant to send, if it is time.
+    pub(crate) fn taken(&self, bytes: usize) -> Option<u32> {
+        self.moved.fetch_add(bytes as u64, Ordering::Relaxed);
+        lock(&self.body.as_ref()?.receiving).taken(bytes, Instant::now())
+    }
+
+    /// Takes leave to send up to `want` bytes; 0 when there is none now.
+    pub(crate) fn claim(&self, want: usize) -> usize {
+        let Some(body) = &self.body else { return 0 };
+        let mut sending = lock(&body.sending);
+        let bytes = want.min(usize::try_from(sending.open()).unwrap_or(usize::MAX));
+        sending.sent(bytes);
+        self.moved.fetch_add(bytes as u64, Ordering::Relaxed);
+        bytes
+    }
+
+    fn granted(&self, bytes: u32) -> Result<()> {
+        if let Some(body) = &self.body {
+            lock(&body.sending).granted(bytes)?;
+            let _ = body.wake.try_send(());
+        }
+        Ok(())
+    }
+
+    /// Stops the request at its next point of waiting.
+    pub(crate) fn stop(&self) {
+        let mut stop = lock(&self.stop);
+        stop.0 = true;
+        if let Some(waker) = stop.1.take() {
+            waker.wake();
+        }
+    }
+
+    /// Ready once the request was told to stop; one waits at a time.
+    pub(crate) fn poll_stop(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut stop = lock(&self.stop);
+        if stop.0 {
+            return Poll::Ready(());
+        }
+        match &mut stop.1 {
+            Some(waker) => waker.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+}
+
+impl Body {
+    fn new(takes: Takes, (window, round_trip): (u32, Duration)) -> (Self, Ends) {
+        // Bounded by flow control: every entry has at least one byte of the window, but for empty chunks, which are dropped, and
+        // one `End`, behind which the box is closed.
+        let (inbox, inbox_end) = async_channel::unbounded();
+        let (wake, wake_end) = async_channel::bounded(1);
+        let body = Self {
+            is_open: AtomicBool::new(takes == Takes::Now),
+            drops: takes == Takes::ToDrop,
+            inbox,
+            receiving: Mutex::new(Receiving::over(round_trip)),
+            sending: Mutex::new(Sending::new(window)),
+            wake,
+        };
+        let ends = Ends {
+            inbox: inbox_end,
+            wake: wake_end,
+        };
+        (body, ends)
+    }
+
+    fn data(&self, chunk: Chunk) -> Result<()> {
         if self.drops {
-            return lock(&self.receiving).arrived(chunk.len());
+            return lock(&self.receiving).arrived(chunk.len(), Instant::now());
         }
         if !self.is_open.load(Ordering::Acquire) {
             return Err(Error::bad_request("data for a request that takes none now"));
         }
-        lock(&self.receiving).arrived(chunk.len())?;
+        lock(&self.receiving).arrived(chunk.len(), Instant::now())?;
         match self.inbox.try_send(Inbound::Data(chunk)) {
             Err(TrySendError::Closed(_)) if self.inbox.receiver_count() > 0 => {
                 Err(Error::bad_request("data behind the end of a body"))
@@ -135,48 +227,23 @@ impl Request {
             _ => Ok(()),
         }
     }
+}
 
-    /// The body is complete.
-    fn end(&self, end: End) {
-        let _ = self.inbox.try_send(Inbound::End(end));
-        self.inbox.close();
-    }
-
-    /// The verb took bytes in; gives the grant to send, if it is time.
-    pub(crate) fn taken(&self, bytes: usize) -> Option<u32> {
-        self.moved.fetch_add(bytes as u64, Ordering::Relaxed);
-        lock(&self.receiving).taken(bytes)
-    }
-
-    /// Takes leave to send up to `want` bytes; 0 when there is none now.
-    pub(crate) fn claim(&self, want: usize) -> usize {
-        let mut sending = lock(&self.sending);
-        let bytes = want.min(usize::try_from(sending.open()).unwrap_or(usize::MAX));
-        sending.sent(bytes);
-        self.moved.fetch_add(bytes as u64, Ordering::Relaxed);
-        bytes
-    }
-
-    fn granted(&self, bytes: u32) -> Result<()> {
-        lock(&self.sending).granted(bytes)?;
-        let _ = self.wake.try_send(());
-        Ok(())
-    }
-
-    /// Stops the request at its next point of waiting.
-    pub(crate) fn stop(&self) {
-        self.stop.close();
-    }
+#[derive(Debug, Default)]
+struct Table {
+    in_flight: HashMap<u32, Arc<Request>>,
+    /// The highest number seen. Numbers only rise, so a late frame cannot meet another request.
+    last: u32,
 }
 
 /// The requests in flight on one connection.
 #[derive(Debug)]
 pub(crate) struct Requests {
-    in_flight: Mutex<HashMap<u32, Arc<Request>>>,
-    /// The highest number seen. Numbers only rise, so a late frame cannot meet another request.
-    last: Mutex<u32>,
+    table: Mutex<Table>,
     /// What the client takes of one body before it grants more.
     window: u32,
+    /// How long the link is.
+    round_trip: Duration,
     /// The most at once.
     most: usize,
     /// Closed when the last request has ended and no more may come.
@@ -190,13 +257,18 @@ impl Requests {
         let window = window.min(WINDOW_BYTES);
         let idle = async_channel::bounded(1);
         Self {
-            in_flight: Mutex::default(),
-            last: Mutex::new(0),
+            table: Mutex::default(),
             window,
+            round_trip: Duration::ZERO,
             most,
             idle,
             draining: AtomicBool::new(false),
         }
+    }
+
+    /// The same on a link of that round trip.
+    pub(crate) fn over(self, round_trip: Duration) -> Self {
+        Self { round_trip, ..self }
     }
 
     /// Takes a new request in.
@@ -204,40 +276,44 @@ impl Requests {
     /// # Errors
     /// `Ok(Err(fail))` is the answer for a request that cannot run now. `bad_request` for a number that was used before: that
     /// ends the connection.
-    pub(crate) fn begin(&self, id: u32, verb: String, takes: Takes) -> Result<std::result::Result<(Arc<Request>, Ends), Fail>> {
-        let mut last = lock(&self.last);
-        if id <= *last {
+    pub(crate) fn begin(&self, id: u32, verb: Cow<'static, str>, takes: Takes) -> Result<std::result::Result<Begun, Fail>> {
+        let mut table = lock(&self.table);
+        if id <= table.last {
             return Err(Error::bad_request("request numbers must rise"));
         }
-        *last = id;
-        let mut in_flight = lock(&self.in_flight);
+        table.last = id;
         let busy = |text: &'static str| Ok(Err(Fail::new(id, &Error::new(ErrorKind::Busy, text))));
         if self.draining.load(Ordering::Acquire) {
             return busy("the server is stopping");
         }
         // One that has its answer counts no more, as in `find`; yet no number of them may wait for a client that does not read.
-        let open = in_flight.values().filter(|one| one.is_unanswered()).count();
-        if open >= self.most || in_flight.len() >= 2 * self.most {
+        let open = || table.in_flight.values().filter(|one| one.is_unanswered()).count();
+        let all = table.in_flight.len();
+        if all >= self.most && (all >= 2 * self.most || open() >= self.most) {
             return busy("too many requests in flight");
         }
-        let (request, ends) = Request::new(id, verb, takes, self.window);
+        let (request, ends) = Request::new(id, verb, takes, (self.window, self.round_trip));
         let request = Arc::new(request);
-        in_flight.insert(id, request.clone());
+        table.in_flight.insert(id, request.clone());
         Ok(Ok((request, ends)))
     }
 
-    /// Forgets a request that was answered.
-    pub(crate) fn finish(&self, id: u32) {
-        let mut in_flight = lock(&self.in_flight);
-        in_flight.remove(&id);
-        if in_flight.is_empty() && self.draining.load(Ordering::Acquire) {
+    /// Forgets requests that were answered.
+    pub(crate) fn finish(&self, ids: impl IntoIterator<Item = u32>) {
+        let mut table = lock(&self.table);
+        ids.into_iter().for_each(|id| drop(table.in_flight.remove(&id)));
+        if table.in_flight.is_empty() && self.draining.load(Ordering::Acquire) {
             self.idle.0.close();
         }
     }
 
     /// The request of this number, unless it has its answer: the client may know that before the request has left.
     fn find(&self, id: u32) -> Option<Arc<Request>> {
-        lock(&self.in_flight).get(&id).filter(|one| one.is_unanswered()).cloned()
+        lock(&self.table)
+            .in_flight
+            .get(&id)
+            .filter(|one| one.is_unanswered())
+            .cloned()
     }
 
     /// Hands contents on. Those for a request that has ended are dropped: they were under way.
@@ -289,9 +365,9 @@ impl Requests {
     /// Takes no more requests in, and waits until those in flight have ended.
     pub(crate) async fn drain(&self) {
         {
-            let in_flight = lock(&self.in_flight);
+            let table = lock(&self.table);
             self.draining.store(true, Ordering::Release);
-            if in_flight.is_empty() {
+            if table.in_flight.is_empty() {
                 self.idle.0.close();
             }
         }
@@ -300,11 +376,11 @@ impl Requests {
 
     /// The requests in flight.
     pub(crate) fn all(&self) -> Vec<Arc<Request>> {
-        lock(&self.in_flight).values().cloned().collect()
+        lock(&self.table).in_flight.values().cloned().collect()
     }
 
     fn must_be_known(&self, id: u32) -> Result<()> {
-        if id == 0 || id > *lock(&self.last) {
+        if id == 0 || id > lock(&self.table).last {
             Err(Error::bad_request("frame for a request that never was"))
         } else {
             Ok(())
@@ -333,7 +409,7 @@ mod tests {
         let begin = |id| requests.begin(id, "ls".into(), Takes::Now).unwrap();
         let kept: Vec<_> = (1..=64).map(|id| begin(id).unwrap()).collect();
         assert_eq!(begin(65).unwrap_err().kind, ErrorKind::Busy);
-        requests.finish(1);
+        requests.finish([1]);
         assert!(begin(66).is_ok() && begin(67).is_err());
         kept.iter().for_each(|(request, _)| assert!(request.may_answer()));
         let room = (68..).take_while(|id| begin(*id).is_ok_and(|(one, _)| one.may_answer()));
@@ -379,7 +455,7 @@ mod tests {
                 futures_lite::future::yield_now().await;
                 assert!(requests.begin(2, "ls".into(), Takes::Now).unwrap().is_err());
                 lock(&order).push("done");
-                requests.finish(1);
+                requests.finish([1]);
             };
             futures_lite::future::zip(drain, work).await;
             assert_eq!(*lock(&order), ["done", "drained"]);
@@ -390,6 +466,7 @@ mod tests {
     fn contents_that_nobody_wants_are_passed_over_and_counted() {
         let requests = Requests::new(WINDOW_BYTES, 64);
         let (_request, ends) = requests.begin(1, "ls".into(), Takes::ToDrop).unwrap().unwrap();
+        let ends = ends.unwrap();
         for _ in 0..WINDOW_BYTES as usize / CHUNK_BYTES {
             requests.data(1, Chunk::with_len(CHUNK_BYTES)).unwrap();
         }

@@ -1,19 +1,22 @@
 //! One connection after another: frames in, dispatch, frames out. A failed verb never costs the connection; a broken frame
 //! always does.
 
-use std::sync::Arc;
+use std::borrow::Cow;
+use std::ops::Range;
+use std::pin::pin;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_lock::Semaphore;
-use ferry_core::dispatch::{Env, caught, dispatch};
+use ferry_core::dispatch::{Ask, Env, answer, caught};
 use ferry_core::login::Channel;
 use ferry_core::logins::Logins;
 use ferry_core::wire::Kind;
-use ferry_core::wire::frame::{HEADER_BYTES, Header, Stage};
+use ferry_core::wire::frame::Stage;
 use ferry_core::wire::guard::Map;
-use ferry_core::wire::io::{FrameReader, Incoming, Outbox, outbox};
-use ferry_core::wire::message::{self, Cancel, Complete, End, Expand, Fail, Message as _};
+use ferry_core::wire::io::{FrameReader, Incoming, Outbox, direct_outbox};
+use ferry_core::wire::message::{Cancel, Done, End, Fail, Message as _};
 use ferry_core::{Body, Error, ErrorKind, Result, rt};
 use futures_lite::{AsyncRead, AsyncWrite, FutureExt as _};
 
@@ -22,7 +25,7 @@ use crate::audit::{self, Asked, Who};
 use crate::limits::{self, Limits};
 use crate::link::WireLink;
 use crate::lobby::Pass;
-use crate::login::{Entered, enter};
+use crate::login::{Entered, Greeting, enter};
 use crate::requests::{Ends, Request, Requests, Takes};
 use crate::server::Server;
 use crate::watch::Watched;
@@ -47,26 +50,31 @@ pub(crate) struct Session {
     logins: Arc<dyn Logins>,
     /// The requests in flight.
     pub(crate) requests: Requests,
+    /// The most contents that the client takes in one frame, in bytes.
+    frame_bytes: usize,
     /// What the client gets.
     limits: Arc<Limits>,
     /// Requests that gather names, at most [`GATHERING_MAX`] at once.
     gathering: Semaphore,
+    /// What his verbs get, as of that state of the account.
+    env: Mutex<Option<(u64, Arc<Env>)>>,
     /// Where frames for the client go.
     pub(crate) outbox: Outbox,
 }
 
-/// Serves a connection from hello to end. The login is bound to the `channel`.
-pub(crate) async fn serve<R, W>(server: Arc<Server>, (reader, writer): (R, W), channel: Channel, pass: &Pass)
+/// Serves a connection from hello to end. The login is bound to the channel.
+pub(crate) async fn serve<R, W>(server: Arc<Server>, (reader, writer): (R, W), begun: (Channel, Greeting), pass: &Pass)
 where
     R: AsyncRead + Unpin + Send + 'static,
     W: AsyncWrite + Unpin + Send + 'static,
 {
-    let (outbox, writer) = outbox(writer);
+    let (outbox, writer) = direct_outbox(writer);
     let writing = rt::spawn(writer.run());
     let mut reader = FrameReader::new(reader);
     let peer = pass.peer.to_string();
     let mut is_stranger = true;
-    match enter(&server, channel, &mut reader, &outbox, pass).await {
+    let entered = Box::pin(enter(&server, begun, &mut reader, &outbox, pass)).await;
+    match entered {
         Ok(None) => tracing::debug!(peer, "left before login"),
         Err(error) => tracing::info!(peer, kind = %error.kind, "{error}"),
         Ok(Some(entered)) => {
@@ -98,10 +106,10 @@ async fn logged_in<R: AsyncRead + Unpin>(
         saved,
         hello,
         limits,
+        round_trip,
         seat: _seat,
     } = entered;
-    let end = live.end.clone();
-    let requests = Requests::new(hello.limits.window, limits::count(limits.requests));
+    let requests = Requests::new(hello.limits.window, limits::count(limits.requests)).over(round_trip);
     let session = Arc::new(Session {
         server: server.clone(),
         logins: server.logins(&name),
@@ -109,14 +117,16 @@ async fn logged_in<R: AsyncRead + Unpin>(
         peer: peer.to_owned(),
         live,
         requests,
+        frame_bytes: limits::count(hello.limits.data.into()),
         limits,
         gathering: Semaphore::new(GATHERING_MAX),
+        env: Mutex::default(),
         outbox: outbox.clone(),
     });
     let number = server.enter(&session);
     audit::login(session.who(), saved.as_deref(), None);
     let ended = async {
-        let _ = end.recv().await;
+        let _ = session.live.end.recv().await;
         Err(Error::new(ErrorKind::LoginRefused, "the account was changed; log in again"))
     };
     // First: a client that never pauses must not keep its session alive.
@@ -143,133 +153,167 @@ impl Session {
 
     /// Writes a request that was answered into the audit log.
     pub(crate) fn audit<T>(&self, request: &Request, result: &Result<T>) {
-        let ms = crate::watch::now_ms().saturating_sub(request.since_ms);
-        let asked = request.asked.get_or_init(Asked::default);
-        audit::request(self.who(), asked, request.moved.load(Ordering::Relaxed), result, ms);
+        if audit::is_kept() {
+            let ms = crate::watch::now_ms().saturating_sub(request.since_ms);
+            let asked = request.asked.get_or_init(Asked::default);
+            audit::request(self.who(), asked, request.moved.load(Ordering::Relaxed), result, ms);
+        }
     }
 
-    /// Whether contents that follow a request for this verb at once are for somebody.
-    fn takes_body(&self, verb: &str) -> bool {
-        let entry = self.server.registry.resolve(verb, &self.live.now().0);
-        entry.is_ok_and(|entry| entry.command.spec().body == Body::In)
+    /// When contents may come for a request, and the name of its verb as it may be shown.
+    fn takes(&self, ask: &Ask) -> (Takes, Cow<'static, str>) {
+        let request = match ask {
+            Ask::Request(request) => request,
+            Ask::Complete(_) => return (Takes::Never, "complete".into()),
+            Ask::Expand(_) => return (Takes::Never, "expand".into()),
+        };
+        let is_eager = request.body.as_ref().is_some_and(|body| body.eager);
+        let spec = self.server.registry.find(&request.verb).map(|entry| entry.command.spec());
+        let takes = match spec.map_or(Body::None, |spec| spec.body) {
+            // Contents that follow a request at once are for somebody only if he may run it.
+            Body::In if is_eager && self.server.registry.resolve(&request.verb, &self.live.now().0).is_ok() => Takes::Now,
+            _ if is_eager => Takes::ToDrop,
+            Body::None => Takes::Never,
+            _ => Takes::Later,
+        };
+        (
+            takes,
+            spec.map_or_else(|| audit::name(&request.verb).into(), |spec| spec.name.into()),
+        )
     }
 
     /// Reads frames until the client leaves.
     async fn read_all<R: AsyncRead + Unpin>(self: &Arc<Self>, reader: &mut FrameReader<R>) -> Result<()> {
         loop {
-            match reader.next(Stage::LoggedIn, self.limits.idle()).await {
+            let (kind, payload) = match reader.next(Stage::LoggedIn, self.limits.idle()).await {
                 Ok(None) => return Ok(()),
-                Ok(Some(incoming)) => self.take(incoming).await?,
+                Ok(Some(Incoming::Control(kind, payload))) => (kind, payload),
+                Ok(Some(incoming)) => {
+                    self.take(incoming).await?;
+                    continue;
+                }
                 // A client that waits for a long request says nothing, and is not idle.
-                Err(error) if error.kind == ErrorKind::Timeout && !self.requests.all().is_empty() => {}
+                Err(error) if error.kind == ErrorKind::Timeout && !self.requests.all().is_empty() => continue,
                 Err(error) => return Err(error),
-            }
+            };
+            let map = Map::check(&payload)?;
+            let ask = match kind {
+                Kind::Cancel => {
+                    self.requests.cancel(Cancel::decode(&map)?.id);
+                    continue;
+                }
+                Kind::End => {
+                    self.requests.end(End::decode(&map)?)?;
+                    continue;
+                }
+                Kind::Request | Kind::Complete | Kind::Expand => Ask::decode(kind, &map)?,
+                other => return Err(Error::bad_request(format!("{other:?} is nothing a client says"))),
+            };
+            let args = map.place("args");
+            self.server.log_room().await;
+            let (takes, verb) = self.takes(&ask);
+            let (request, ends) = match self.requests.begin(ask.id(), verb, takes)? {
+                Ok(begun) => begun,
+                Err(fail) => {
+                    self.outbox.send(&fail).await?;
+                    continue;
+                }
+            };
+            let work = self.clone().run(ask, (payload, args), request, ends);
+            // The task runs on by itself; it is stopped through the request.
+            drop(rt::spawn(work));
         }
     }
 
-    async fn take(self: &Arc<Self>, incoming: Incoming) -> Result<()> {
+    /// Takes what is no control frame.
+    async fn take(&self, incoming: Incoming) -> Result<()> {
         match incoming {
             Incoming::Data(id, chunk) => self.requests.data(id, chunk),
             Incoming::Grant(id, bytes) => self.requests.grant(id, bytes),
-            Incoming::Echo(Kind::Ping, bytes) => {
-                let mut frame = Vec::with_capacity(HEADER_BYTES + bytes.len());
-                frame.extend_from_slice(&Header::write(Kind::Pong, bytes.len()));
-                frame.extend_from_slice(&bytes);
-                self.outbox.send_frame(frame).await
-            }
-            Incoming::Echo(..) => Ok(()),
-            Incoming::Control(kind, payload) => {
-                let map = Map::check(&payload)?;
-                let (id, verb, body) = match kind {
-                    Kind::Cancel => {
-                        self.requests.cancel(Cancel::decode(&map)?.id);
-                        return Ok(());
-                    }
-                    Kind::End => return self.requests.end(End::decode(&map)?),
-                    Kind::Request => {
-                        let request = message::Request::decode(&map)?;
-                        let body = match request.body.is_some_and(|body| body.eager) {
-                            true if self.takes_body(&request.verb) => Takes::Now,
-                            true => Takes::ToDrop,
-                            false => Takes::Later,
-                        };
-                        (request.id, audit::name(&request.verb), body)
-                    }
-                    Kind::Complete => (Complete::decode(&map)?.id, "complete".to_owned(), Takes::Later),
-                    Kind::Expand => (Expand::decode(&map)?.id, "expand".to_owned(), Takes::Later),
-                    other => return Err(Error::bad_request(format!("{other:?} is nothing a client says"))),
-                };
-                self.server.log_room().await;
-                match self.requests.begin(id, verb, body)? {
-                    Err(fail) => self.outbox.send(&fail).await,
-                    Ok((request, ends)) => {
-                        // The task runs on by itself; it is stopped through the request.
-                        drop(rt::spawn(self.clone().run(kind, payload, request, ends)));
-                        Ok(())
-                    }
-                }
-            }
+            Incoming::Echo(Kind::Ping, bytes) => self.outbox.send_echo(Kind::Pong, &bytes).await,
+            Incoming::Echo(..) | Incoming::Control(..) => Ok(()),
         }
     }
 
-    /// Runs one request to its answer.
-    async fn run(self: Arc<Self>, kind: Kind, payload: Vec<u8>, request: Arc<Request>, ends: Ends) {
-        let stop = ends.stop.clone();
-        if audit::is_kept() {
-            let _ = request.asked.set(Asked::of(&self.server.registry, kind, &payload));
+    /// What verbs get.
+    async fn env(&self) -> Result<Arc<Env>> {
+        let state = self.live.changes();
+        let known = |env: &Option<(u64, Arc<Env>)>| env.as_ref().filter(|(of, _)| *of == state).map(|(_, env)| env.clone());
+        if let Some(env) = known(&self.env.lock().unwrap_or_else(PoisonError::into_inner)) {
+            return Ok(env);
         }
-        let mut link = WireLink::new(request.clone(), ends, self.outbox.clone(), self.limits.stall());
+        let (user, quota) = self.live.now();
+        let home = self.server.store.home(&user.name, quota).await?;
+        let env = Arc::new(Env {
+            registry: self.server.registry.clone(),
+            user,
+            home,
+            logins: self.logins.clone(),
+        });
+        *self.env.lock().unwrap_or_else(PoisonError::into_inner) = Some((state, env.clone()));
+        Ok(env)
+    }
+
+    /// Runs one request, whose undecoded arguments lie at that place in its message, to its answer.
+    async fn run(
+        self: Arc<Self>,
+        ask: Ask,
+        (payload, args): (Vec<u8>, Option<Range<usize>>),
+        request: Arc<Request>,
+        ends: Option<Ends>,
+    ) {
+        let args = args.and_then(|args| payload.get(args));
+        if audit::is_kept() {
+            let _ = request.asked.set(Asked::of(&self.server.registry, &ask, args));
+        }
+        let mut link = WireLink::new(
+            request.clone(),
+            ends,
+            (self.outbox.clone(), self.frame_bytes),
+            self.limits.stall(),
+        );
         let work = async {
             // What gathers names before it answers takes turns, so that a client cannot have it all at once.
-            let _turn = match kind {
-                Kind::Complete | Kind::Expand => Some(self.gathering.acquire().await),
-                _ => None,
+            let _turn = match ask {
+                Ask::Request(_) => None,
+                Ask::Complete(_) | Ask::Expand(_) => Some(self.gathering.acquire().await),
             };
-            let (user, quota) = self.live.now();
-            let home = self.server.store.home(&user.name, quota).await?;
-            let env = Env {
-                registry: self.server.registry.clone(),
-                user,
-                home,
-                logins: self.logins.clone(),
-            };
-            dispatch(&env, kind, &Map::check(&payload)?, &mut link).await
-        };
-        let stopped = async {
-            let _ = stop.recv().await;
-            Err(Error::new(ErrorKind::Cancelled, "cancelled"))
+            answer(&*self.env().await?, ask, args, &mut link).await
         };
         // Dispatch answers for the verb; what is around it may break down too, and the client is owed an answer all the same.
-        let result = Watched::new(request.clone(), caught(work)).or(stopped).await;
-        // What came for it and was not taken goes now: a client that does not read may hold its answer up.
+        let result = Watched::new(&request, pin!(caught(work))).await;
+        // What came for it and was not taken goes with the link: a client that does not read may hold its answer up.
         drop(link);
         if !request.may_answer() {
             self.server.gives_up(-1);
             return;
         }
-        let sent = match &result {
-            Ok(done) => {
-                self.outbox
-                    .send(&message::Done {
-                        id: request.id,
-                        ..done.clone()
-                    })
-                    .await
-            }
+        let mut frame = Vec::with_capacity(128);
+        self.answer(&request, &result, &mut frame);
+        // Nobody is there to be told when the connection is gone.
+        let _ = match request.has_body() {
+            // Small files come and are answered many at a time: the writer gathers.
+            true => self.outbox.send_frame(frame).await,
+            false => self.outbox.send_now(&mut frame).await,
+        };
+        self.requests.finish([request.id]);
+    }
+
+    /// Adds the answer to a request to `frames`, and tells the audit log.
+    fn answer(&self, request: &Request, result: &Result<Done>, frames: &mut Vec<u8>) {
+        let written = match result {
+            Ok(done) => done.encode(frames),
             Err(error) => {
                 if let Some(source) = &error.source {
-                    tracing::warn!(user = self.user, verb = request.verb, kind = %error.kind, %source, "{error}");
+                    tracing::warn!(user = self.user, verb = &*request.verb, kind = %error.kind, %source, "{error}");
                 }
-                self.outbox.send(&Fail::new(request.id, error)).await
+                Fail::new(request.id, error).encode(frames)
             }
         };
-        if let Err(error) = sent
-            && error.kind != ErrorKind::Unreachable
-        {
+        if let Err(error) = written {
             // The answer fits no frame: say so rather than nothing.
-            let _ = self.outbox.send(&Fail::new(request.id, &error)).await;
+            let _ = Fail::new(request.id, &error).encode(frames);
         }
-        self.audit(&request, &result);
-        self.requests.finish(request.id);
+        self.audit(request, result);
     }
 }

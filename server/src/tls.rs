@@ -127,22 +127,30 @@ impl Tls {
         config.alpn_protocols = vec![ALPN.to_vec()];
         // Sessions are not resumed, and a ticket that a client never reads makes the kernel cut off the end of what it sent.
         config.send_tls13_tickets = 0;
+        config.send_half_rtt_data = true;
         Ok(Self {
             acceptor: TlsAcceptor::from(Arc::new(config)),
             fingerprint,
         })
     }
 
-    /// Shakes hands; gives the encrypted stream and what a login is bound to.
+    /// Shakes hands; gives the encrypted stream and what a login is bound to. What is to be said first goes out with the server's part of
+    /// the handshake, so that a client has it a round trip earlier: nobody but the peer of this handshake can read it, and it must be
+    /// nothing that is not for everybody.
     ///
     /// # Errors
     /// `unreachable` when the client leaves, speaks no TLS 1.3 or does not trust us.
-    pub(crate) async fn greet<S>(&self, stream: S) -> Result<(TlsStream<S>, Channel)>
+    pub(crate) async fn greet<S>(&self, stream: S, first: &[u8]) -> Result<(TlsStream<S>, Channel)>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let broke = |error: &dyn std::fmt::Display| Error::new(ErrorKind::Unreachable, format!("TLS handshake: {error}"));
-        let stream = self.acceptor.accept(stream).await.map_err(|error| broke(&error))?;
+        let mut said = Ok(());
+        let accepting = self
+            .acceptor
+            .accept_with(stream, |session| said = session.writer().write_all(first));
+        said.map_err(|error| broke(&error))?;
+        let stream = accepting.await.map_err(|error| broke(&error))?;
         let exported = stream
             .get_ref()
             .1
@@ -202,10 +210,63 @@ fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
     use super::*;
 
     fn open(data: &Path) -> Result<Tls> {
         Tls::open(data, &Files::default())
+    }
+
+    /// A client's first flight, and what the server says to it. Nothing more ever comes.
+    struct Half(std::io::Cursor<Vec<u8>>, Vec<u8>);
+
+    impl AsyncRead for Half {
+        fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut [u8]) -> Poll<std::io::Result<usize>> {
+            match std::io::Read::read(&mut self.0, buffer)? {
+                0 => Poll::Pending,
+                len => Poll::Ready(Ok(len)),
+            }
+        }
+    }
+
+    impl AsyncWrite for Half {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+            self.1.extend_from_slice(bytes);
+            Poll::Ready(Ok(bytes.len()))
+        }
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn what_is_said_first_comes_with_the_first_flight() {
+        let folder = tempfile::tempdir().unwrap();
+        let tls = open(folder.path()).unwrap();
+        let mut roots = rustls::RootCertStore::empty();
+        let certificate = CertificateDer::from_pem_file(folder.path().join(CERTIFICATE)).unwrap();
+        roots.add(certificate).unwrap();
+        let config = rustls::ClientConfig::builder_with_provider(Arc::new(default_provider()));
+        let config = config.with_protocol_versions(&[&TLS13]).unwrap();
+        let mut config = config.with_root_certificates(roots).with_no_client_auth();
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        let mut client = rustls::ClientConnection::new(Arc::new(config), NAME.try_into().unwrap()).unwrap();
+        let mut half = Half(std::io::Cursor::default(), Vec::new());
+        client.write_tls(half.0.get_mut()).unwrap();
+        let greeted = ferry_core::rt::block_on(futures_lite::future::poll_once(tls.greet(&mut half, b"hello")));
+        assert!(greeted.is_none(), "the client has not finished yet");
+        let mut said = half.1.as_slice();
+        while client.read_tls(&mut said).unwrap() > 0 {
+            client.process_new_packets().unwrap();
+        }
+        let mut first = [0; 5];
+        std::io::Read::read_exact(&mut client.reader(), &mut first).unwrap();
+        assert_eq!(&first, b"hello");
     }
 
     #[test]

@@ -5,13 +5,13 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, LazyLock, Weak};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{LazyLock, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use ferry_core::wire::message::Fail;
-use ferry_core::{Error, ErrorKind, rt};
+use ferry_core::{Error, ErrorKind, Result, rt};
 
 use crate::requests::Request;
 use crate::server::Server;
@@ -24,6 +24,9 @@ const GIVEN_UP: Duration = Duration::from_secs(10);
 const EVERY: Duration = Duration::from_millis(50);
 /// The most substitutes. More verbs gone astray at once than this, and the server is slow for all.
 pub(crate) const SUBSTITUTES_MAX: usize = 64;
+
+/// Verbs that have a processor right now, in this process.
+static WORKING: AtomicUsize = AtomicUsize::new(0);
 
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
@@ -48,29 +51,31 @@ pub(crate) fn set_up_executor(threads: usize) {
     async_global_executor::init_with_config(config);
 }
 
-/// A verb at work, with a note of when it was last given the processor.
-pub(crate) struct Watched<F> {
-    future: Pin<Box<F>>,
-    request: Arc<Request>,
+/// A verb at work, with a note of when it was last given the processor. It ends early, `cancelled`, when its request is stopped.
+pub(crate) struct Watched<'r, F> {
+    future: F,
+    request: &'r Request,
 }
 
-impl<F> Watched<F> {
+impl<'r, F> Watched<'r, F> {
     /// Watches the future of a request.
-    pub(crate) fn new(request: Arc<Request>, future: F) -> Self {
-        Self {
-            future: Box::pin(future),
-            request,
-        }
+    pub(crate) fn new(request: &'r Request, future: F) -> Self {
+        Self { future, request }
     }
 }
 
-impl<F: Future> Future for Watched<F> {
-    type Output = F::Output;
+impl<T, F: Future<Output = Result<T>> + Unpin> Future for Watched<'_, F> {
+    type Output = Result<T>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
+        WORKING.fetch_add(1, Ordering::Relaxed);
         self.request.busy_since_ms.store(now_ms(), Ordering::Relaxed);
-        let poll = self.future.as_mut().poll(cx);
+        let poll = Pin::new(&mut self.future).poll(cx);
         self.request.busy_since_ms.store(0, Ordering::Relaxed);
+        WORKING.fetch_sub(1, Ordering::Relaxed);
+        if poll.is_pending() && self.request.poll_stop(cx).is_ready() {
+            return Poll::Ready(Err(Error::new(ErrorKind::Cancelled, "cancelled")));
+        }
         poll
     }
 }
@@ -80,7 +85,12 @@ pub(crate) fn watch(server: Weak<Server>) {
     let mut substitutes = 0;
     while let Some(server) = server.upgrade() {
         let mut stuck = 0;
-        for session in server.sessions() {
+        // Thousands of sessions in which nothing runs are not looked through.
+        let sessions = match WORKING.load(Ordering::Relaxed) {
+            0 => Vec::new(),
+            _ => server.sessions(),
+        };
+        for session in sessions {
             for request in session.requests.all() {
                 let since = request.busy_since_ms.load(Ordering::Relaxed);
                 let busy = Duration::from_millis(if since == 0 { 0 } else { now_ms().saturating_sub(since) });
@@ -112,8 +122,8 @@ fn give_up(session: &crate::session::Session, request: &Request) {
         // A full queue means that the client takes nothing either; then it does not miss the answer.
         session.outbox.try_send(&Fail::new(request.id, &error));
         session.server.gives_up(1);
-        session.requests.finish(request.id);
+        session.requests.finish([request.id]);
         session.audit(request, &Err::<(), _>(error));
-        tracing::warn!(verb = request.verb, "verb does not come back; its request is given up");
+        tracing::warn!(verb = &*request.verb, "verb does not come back; its request is given up");
     }
 }

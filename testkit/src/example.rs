@@ -83,7 +83,14 @@ impl Verb for Give {
     async fn run(self, ctx: &mut Context<'_>) -> Result<Reply> {
         let (path, offer) = (ctx.path(&self.path)?, ctx.offer());
         let (algorithm, held) = (offer.digest, offer.held());
-        let source = ctx.home().open(ReadRequest { path, algorithm, held }).await?;
+        let source = ctx
+            .home()
+            .open(ReadRequest {
+                held,
+                algorithm,
+                ..ReadRequest::new(path)
+            })
+            .await?;
         ctx.send_from(source).await.map(Reply::file)
     }
 }

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_io::Async;
 use ferry_core::context::{Event, Inbound};
@@ -180,8 +180,8 @@ impl Connection {
                     continue;
                 }
                 Incoming::Data(of, chunk) if of == id => {
-                    flow.receiving.arrived(chunk.len())?;
-                    if let Some(grant) = flow.receiving.taken(chunk.len()) {
+                    flow.receiving.arrived(chunk.len(), Instant::now())?;
+                    if let Some(grant) = flow.receiving.taken(chunk.len(), Instant::now()) {
                         self.outbox.send_grant(id, grant).await?;
                     }
                     Event::Data(chunk)

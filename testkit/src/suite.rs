@@ -11,6 +11,7 @@
 mod files;
 mod resume;
 mod transfers;
+mod whole;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -43,7 +44,12 @@ type Check = (&'static str, for<'a> fn(&'a Subject) -> BoxFuture<'a, ()>);
     reason = "a test that panics inside a store has to say which rule it was about"
 )]
 pub fn run(make: &dyn Fn() -> Arc<dyn Store>) {
-    for (rule, check) in files::CHECKS.iter().chain(transfers::CHECKS).chain(resume::CHECKS) {
+    for (rule, check) in files::CHECKS
+        .iter()
+        .chain(transfers::CHECKS)
+        .chain(resume::CHECKS)
+        .chain(whole::CHECKS)
+    {
         eprintln!("store: {rule}");
         block_on(check(&Subject::new(make())));
     }

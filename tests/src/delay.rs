@@ -4,7 +4,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,17 @@ pub struct Delay {
     /// Where it listens.
     pub address: SocketAddr,
     server: Arc<Mutex<SocketAddr>>,
+    flights: Arc<Mutex<Flights>>,
+}
+
+/// How often the clients of a way have spoken after they had heard something: one more than the round trips that they waited for.
+#[derive(Debug, Default)]
+struct Flights {
+    count: u64,
+    /// When the last of them began.
+    begun: Option<Instant>,
+    /// Whether something was heard since.
+    heard: bool,
 }
 
 impl Delay {
@@ -23,24 +34,43 @@ impl Delay {
         let address = listener.local_addr().unwrap_or_else(|error| panic!("{error}"));
         let server = Arc::new(Mutex::new(server));
         let leads_to = server.clone();
+        let flights: Arc<Mutex<Flights>> = Arc::default();
+        let counted = flights.clone();
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 let place = *leads_to.lock().unwrap_or_else(PoisonError::into_inner);
                 let Ok(server) = TcpStream::connect(place) else {
                     continue;
                 };
-                for (from, to) in [(&client, &server), (&server, &client)] {
+                for (from, to, is_client) in [(&client, &server, true), (&server, &client, false)] {
                     let (Ok(from), Ok(to)) = (from.try_clone(), to.try_clone()) else {
                         continue;
                     };
                     let _ = to.set_nodelay(true);
                     let (sender, receiver) = channel();
-                    thread::spawn(move || take(from, &sender));
-                    thread::spawn(move || hand_on(to, &receiver, each_way));
+                    let (spoken, heard) = (counted.clone(), counted.clone());
+                    thread::spawn(move || {
+                        take(from, &sender, || {
+                            if is_client {
+                                lock(&spoken).spoke(each_way)
+                            }
+                        })
+                    });
+                    thread::spawn(move || hand_on(to, &receiver, each_way, || lock(&heard).heard |= !is_client));
                 }
             }
         });
-        Self { address, server }
+        Self {
+            address,
+            server,
+            flights,
+        }
+    }
+
+    /// How many flights came from clients since this was asked for last: what they sent without having heard an answer in between, or faster
+    /// than one could have come, is one. Each but the first waited for a round trip.
+    pub fn flights(&self) -> u64 {
+        std::mem::take(&mut *lock(&self.flights)).count
     }
 
     /// A way to `server` that takes no time.
@@ -54,19 +84,35 @@ impl Delay {
     }
 }
 
+impl Flights {
+    fn spoke(&mut self, each_way: Duration) {
+        let is_new = self.begun.is_none_or(|begun| self.heard && begun.elapsed() > each_way);
+        if is_new {
+            (self.count, self.begun, self.heard) = (self.count + 1, Some(Instant::now()), false);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Takes what comes, with the moment at which it came. The end is the sender's end.
-fn take(mut from: TcpStream, sender: &Sender<(Instant, Vec<u8>)>) {
+fn take(mut from: TcpStream, sender: &Sender<(Instant, Vec<u8>)>, note: impl Fn()) {
     let mut bytes = vec![0; 64 * 1024];
     while let Ok(len) = from.read(&mut bytes)
         && len > 0
         && sender.send((Instant::now(), bytes[..len].to_vec())).is_ok()
-    {}
+    {
+        note();
+    }
 }
 
-fn hand_on(mut to: TcpStream, receiver: &Receiver<(Instant, Vec<u8>)>, each_way: Duration) {
+fn hand_on(mut to: TcpStream, receiver: &Receiver<(Instant, Vec<u8>)>, each_way: Duration, note: impl Fn()) {
     for (came, bytes) in receiver {
         // The delay is what this is for; nothing waits for it but the bytes.
         thread::sleep((came + each_way).saturating_duration_since(Instant::now()));
+        note();
         if to.write_all(&bytes).is_err() {
             break;
         }

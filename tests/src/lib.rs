@@ -23,6 +23,7 @@ pub mod model;
 pub mod peer;
 pub mod pty;
 pub mod tls;
+pub mod trace;
 pub mod verbs;
 pub mod wire;
 
@@ -131,6 +132,8 @@ pub struct Launch {
     data: PathBuf,
     program: PathBuf,
     options: Vec<String>,
+    /// What runs the program, with its arguments; nothing in most cases.
+    under: Vec<String>,
 }
 
 impl Launch {
@@ -142,7 +145,15 @@ impl Launch {
             folder,
             program: program(name),
             options: options.iter().map(|option| (*option).to_owned()).collect(),
+            under: Vec::new(),
         }
+    }
+
+    /// The same run by a program, such as strace, that leaves its process where it would be.
+    #[must_use]
+    pub fn under(self, words: &[&str]) -> Self {
+        let under = words.iter().map(|word| (*word).to_owned()).collect();
+        Self { under, ..self }
     }
 
     /// The same with its data elsewhere.
@@ -158,8 +169,11 @@ impl Launch {
 
     /// Starts it, and waits until it listens.
     pub fn start(self) -> Server {
-        let mut command = Command::new(&self.program);
+        let mut words: Vec<&OsStr> = self.under.iter().map(OsStr::new).collect();
+        words.push(self.program.as_os_str());
+        let mut command = Command::new(words[0]);
         command
+            .args(&words[1..])
             .args(["serve", "--allow-root", "--listen", "127.0.0.1:0", "--data"])
             .arg(&self.data)
             .args(&self.options);

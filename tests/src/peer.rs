@@ -145,24 +145,42 @@ impl<S: Read + Write> Peer<S> {
     /// # Errors
     /// The connection ended, or what the server refused.
     pub fn log_in(&mut self, user: &str, channel: Channel) -> io::Result<LoggedIn> {
-        self.say(&Hello::new("ferry-tests"))?;
-        self.hear::<Hello>()?;
         let secret = Secret::Password {
             user: user.to_owned(),
             password: PASSWORD.to_owned().into(),
             allowed: Methods::for_password(None),
         };
+        self.log_in_with(secret, channel)
+    }
+
+    /// The same with any secret. Where the server's hello foretells the challenge, the answer goes before it comes.
+    ///
+    /// # Errors
+    /// As [`Self::log_in`].
+    pub fn log_in_with(&mut self, secret: Secret, channel: Channel) -> io::Result<LoggedIn> {
+        self.say(&Hello::new("ferry-tests"))?;
+        let hello: Hello = self.hear()?;
         let (client, step) = ClientLogin::start(secret, channel).map_err(io::Error::other)?;
         let login = Login {
             mechanism: step.mechanism.to_owned(),
             data: step.data,
         };
         self.say(&login)?;
-        let challenge: Challenge = self.hear()?;
+        let foreseen = hello.nonce.and_then(|nonce| client.foreseen(&nonce));
+        let challenge = match &foreseen {
+            Some(data) => Challenge {
+                mechanism: None,
+                data: data.clone(),
+            },
+            None => self.hear()?,
+        };
         let answer = client.answer(challenge.mechanism.as_deref(), &challenge.data);
         let (finish, data) = answer.map_err(io::Error::other)?;
         let answer = answer_of(data);
         self.say(&answer)?;
+        if foreseen.is_some() && self.hear::<Challenge>()? != challenge {
+            return Err(io::Error::other("another challenge than the one that the hello foretold"));
+        }
         finish.check(&self.hear::<Welcome>()?.data).map_err(io::Error::other)?;
         let mut verbs = Vec::new();
         loop {

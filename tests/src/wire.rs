@@ -60,11 +60,24 @@ impl Wire {
         &mut self.stream
     }
 
+    /// The socket, and the last number that a request had.
+    pub fn into_parts(self) -> (TcpStream, u32) {
+        (self.stream, self.last_id)
+    }
+
     /// Connects and logs in with [`PASSWORD`].
     ///
     /// # Errors
     /// The connection broke or the server refused.
     pub fn login(address: SocketAddr, user: &str) -> io::Result<Self> {
+        Self::login_as(address, user, PASSWORD)
+    }
+
+    /// The same with another password.
+    ///
+    /// # Errors
+    /// The connection broke or the server refused.
+    pub fn login_as(address: SocketAddr, user: &str, password: &str) -> io::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
@@ -85,7 +98,7 @@ impl Wire {
             data: format!("n,,{first}").into_bytes(),
         })?;
         let challenge: Challenge = wire.hear()?;
-        let data = scram_answer(&first, &challenge.data).ok_or_else(|| odd("the challenge"))?;
+        let data = scram_answer(&first, &challenge.data, password).ok_or_else(|| odd("the challenge"))?;
         wire.say(&Answer { data, save: None })?;
         wire.hear::<Welcome>()?;
         Ok(wire)
@@ -350,21 +363,21 @@ fn odd(what: &str) -> io::Error {
 
 /// RFC 5802, section 3: the client's proof. The salted password is kept for the next login, as section 3 allows: deriving it is
 /// slow on purpose.
-fn scram_answer(first: &str, challenge: &[u8]) -> Option<Vec<u8>> {
+fn scram_answer(first: &str, challenge: &[u8], password: &str) -> Option<Vec<u8>> {
     static SALTED: LazyLock<Mutex<HashMap<String, [u8; 32]>>> = LazyLock::new(Mutex::default);
     let challenge = std::str::from_utf8(challenge).ok()?;
     let mut parts = challenge.split(',');
     let nonce = parts.next()?.strip_prefix("r=")?;
     let salt = parts.next()?.strip_prefix("s=")?;
     let rounds: NonZeroU32 = parts.next()?.strip_prefix("i=")?.parse().ok()?;
-    let key = format!("{salt},{rounds}");
+    let key = format!("{salt},{rounds},{password}");
     let known = SALTED.lock().unwrap_or_else(PoisonError::into_inner).get(&key).copied();
     let salted = match known {
         Some(salted) => salted,
         None => {
             let mut salted = [0; 32];
             let salt = BASE64.decode(salt).ok()?;
-            pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, rounds, &salt, PASSWORD.as_bytes(), &mut salted);
+            pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, rounds, &salt, password.as_bytes(), &mut salted);
             SALTED.lock().unwrap_or_else(PoisonError::into_inner).insert(key, salted);
             salted
         }

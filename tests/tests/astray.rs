@@ -92,6 +92,31 @@ fn a_verb_cannot_leave_the_home_or_write_without_the_right() {
 }
 
 #[test]
+fn a_verb_that_keeps_its_thread_does_not_stop_what_its_client_says_next() {
+    let server = Server::start_program("astray", &["--no-tls"]);
+    server.add_user("alice", &[]);
+    let mut wire = Wire::login(server.address, "alice").unwrap();
+    let start = Instant::now();
+    let mut stuck = Vec::new();
+    for verb in ["blocks", "spins"] {
+        // In one breath: what was answered before does not wait either.
+        let before = wire.start("shout", &json!({"text": "before"}), None).unwrap();
+        stuck.push(wire.start(verb, &json!({}), None).unwrap());
+        assert_eq!(wire.answer(before).unwrap().unwrap().text.as_deref(), Some("BEFORE"));
+        for _ in 0..3 {
+            wire.call("shout", &json!({"text": "alive"})).unwrap().unwrap();
+        }
+    }
+    assert!(
+        start.elapsed() < Duration::from_secs(8),
+        "they are given up after 10 s, and nobody waits for that"
+    );
+    for id in stuck {
+        assert_eq!(wire.answer(id).unwrap().unwrap_err().kind, ErrorKind::Timeout);
+    }
+}
+
+#[test]
 fn endless_loops_cost_their_requests_alone() {
     let server = astray();
     let threads = std::thread::available_parallelism().map_or(2, usize::from) + 2;

@@ -1,4 +1,4 @@
-//! One upload, one overwrite, one rm, one mv, each with a failure or a kill at one system call after the other (strace).
+//! One upload, one overwrite, one small file in one go, one rm, one mv, each with a failure or a kill at one system call after the other (strace).
 //! Short here: the calls that change the disk; `FERRY_FAULTS=all` is the long form: every call of the write path.
 
 #![allow(
@@ -10,11 +10,12 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use ferry_core::Algorithm;
 use ferry_core::wire::message::{Done, Offer};
 use ferry_tests::audit::{ledger, read_disk};
 use ferry_tests::load::{Home, Made};
-use ferry_tests::wire::{Said, Wire};
-use ferry_tests::{Server, skipped, try_run};
+use ferry_tests::wire::{Said, Wire, upload_args};
+use ferry_tests::{Server, skipped, trace, try_run};
 use serde_json::json;
 
 /// Calls of the short form, and what happens to them.
@@ -52,6 +53,8 @@ const CALLS_MAX: u32 = 40;
 const DETACH_MAX: Duration = Duration::from_secs(5);
 /// The size of what is uploaded, in bytes: several chunks, so that a thread of its own writes them.
 const SIZE: u64 = 700_000;
+/// The size of what is sent in one go, in bytes: one chunk, which is stored in one call.
+const EAGER_SIZE: u64 = 3000;
 
 /// strace on a running server; detached when dropped.
 struct Strace {
@@ -114,24 +117,34 @@ impl Drop for Strace {
 enum Op {
     Upload,
     Overwrite,
+    /// A small file in one go, over one that is there: the server stores it as a whole.
+    Eager,
     Remove,
     Rename,
 }
 
 impl Op {
-    const ALL: [Op; 4] = [Op::Upload, Op::Overwrite, Op::Remove, Op::Rename];
+    const ALL: [Op; 5] = [Op::Upload, Op::Overwrite, Op::Eager, Op::Remove, Op::Rename];
 
     /// Asks for it; gives its number in the model and the answer.
     fn ask(self, home: &Home, wire: &mut Wire) -> (u64, Said<Done>) {
-        let put = |name: &str, wire: &mut Wire| {
-            let file = Made::new(name.into(), SIZE);
+        let make = |name: &str, size| {
+            let file = Made::new(name.into(), size);
             let number = home.model().begin(vec![(name.into(), Some(file.content.clone()))]);
+            (file, number)
+        };
+        let put = |name: &str, wire: &mut Wire| {
+            let (file, number) = make(name, SIZE);
             (number, wire.upload(name, &file.bytes, &file.offer()))
         };
         let done = |said: Said<_>| said.map(|answer| answer.map(|_| Done::default()));
         match self {
             Self::Upload => put("new", wire),
             Self::Overwrite => put("a", wire),
+            Self::Eager => {
+                let (file, number) = make("a", EAGER_SIZE);
+                (number, send_eagerly(wire, &file))
+            }
             Self::Remove => {
                 let number = home.model().begin(vec![("a".into(), None)]);
                 (number, done(wire.call("rm", &json!({"path": ["a"]}))))
@@ -143,6 +156,20 @@ impl Op {
             }
         }
     }
+}
+
+/// Sends a file in one go, without waiting for `begin`.
+fn send_eagerly(wire: &mut Wire, file: &Made) -> Said<Done> {
+    let offer = Offer {
+        eager: true,
+        ..file.offer()
+    };
+    let id = wire.start("upload", &upload_args(&file.name), Some(offer))?;
+    if let Err(error) = wire.send(id, &file.bytes)? {
+        return Ok(Err(error));
+    }
+    wire.end(id, file.content.size, Algorithm::Md5.digest(&file.bytes))?;
+    wire.answer(id)
 }
 
 /// Puts the files there that every case starts from.
@@ -218,11 +245,8 @@ fn case(server: Server, home: &Home, op: Op, (call, fault, when): (&str, &str, u
 
 fn start(test: &str) -> Option<(Server, Home)> {
     let server = Server::start_plain();
-    let pid = server.pid().to_string();
-    // Whether we may at all.
-    let tried = try_run("timeout", &["-s", "INT", "0.3", "strace", "-o", "/dev/null", "-p", &pid]);
-    if let Err(error) = tried.or_else(|error| if error.contains("attached") { Ok(()) } else { Err(error) }) {
-        skipped(test, &error);
+    if let Err(why) = trace::may_attach(server.pid()) {
+        skipped(test, &why);
         return None;
     }
     server.add_user("alice", &["--quota", "10MiB"]);
@@ -269,7 +293,7 @@ fn a_call_that_lies_is_found() {
     let Some((server, home)) = start("faults control") else {
         return;
     };
-    for op in [Op::Upload, Op::Rename] {
+    for op in [Op::Upload, Op::Eager, Op::Rename] {
         prepare(&server, &home);
         let mut wire = Wire::login(server.address, &home.user).unwrap();
         let strace = Strace::attach(&server, "renameat2", "retval=0", 1);

@@ -53,7 +53,11 @@ fn wait_for_line(terminal: &Pty, line: &str) {
 fn run(terminal: &Pty, line: &str) -> String {
     static LINES: AtomicUsize = AtomicUsize::new(0);
     // What is typed before would stand on the screen twice.
-    terminal.wait_until("a prompt", |screen| cursor_line(screen).ends_with('>'));
+    terminal.wait_until("a prompt", |screen| {
+        let line = cursor_line(screen);
+        // A key that is a signal may stand behind it.
+        line.ends_with('>') || line.ends_with("> ^Z")
+    });
     // A comment tells the line from all others.
     let mark = format!("# {}.", LINES.fetch_add(1, Ordering::Relaxed));
     terminal.send(&format!("{line} {mark}\r"));

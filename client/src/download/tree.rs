@@ -1,6 +1,6 @@
 //! Folders being fetched: the list that the server gave, file by file.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
@@ -18,7 +18,7 @@ use crate::connection::{Connection, Event};
 use crate::exit::{Failure, Result};
 use crate::local;
 use crate::manifest::{Entry, Manifest};
-use crate::part::{self, New, PART_SUFFIX};
+use crate::part::{self, New, PART_SUFFIX, SmallFile};
 use crate::place;
 use crate::pool::Pool;
 use crate::progress::Meter;
@@ -28,37 +28,37 @@ use crate::transfer::{Items, Moved, persist};
 /// What the server's list has brought so far.
 struct Known<'t> {
     target: &'t Path,
-    /// The folders that are real ones here: made, or looked at, by us.
-    folders: HashSet<PathBuf>,
+    /// The folders that are real ones here: made, or looked at, by us. And whether we made them, so that nothing was in them.
+    folders: HashMap<PathBuf, bool>,
     /// Every path that was named.
     paths: HashSet<Vec<u8>>,
 }
 
 impl<'t> Known<'t> {
-    fn new(target: &'t Path) -> Self {
+    fn new(target: &'t Path, is_new: bool) -> Self {
         Self {
             target,
-            folders: HashSet::from([target.to_owned()]),
+            folders: HashMap::from([(target.to_owned(), is_new)]),
             paths: HashSet::new(),
         }
     }
 
-    /// Where an entry goes. Only into folders that came before it in the list: so no link that lies here leads it elsewhere. And
-    /// only once: two that are fetched side by side would write one file.
+    /// Where an entry goes, and whether nothing can be there already. Only into folders that came before it in the list: so no link
+    /// that lies here leads it elsewhere. And only once: two that are fetched side by side would write one file.
     ///
     /// # Errors
     /// `bad_path` for what leads out, `not_directory` for what lies in no folder of the list, `exists` for what was named before.
-    fn place_of(&mut self, entry: &Entry) -> Result<PathBuf> {
+    fn place_of(&mut self, entry: &Entry) -> Result<(PathBuf, bool)> {
         let place = place::below(self.target, &entry.path)?;
         let shown = || ferry_core::text::escape(&entry.path);
-        if !place.parent().is_some_and(|folder| self.folders.contains(folder)) {
+        let Some(is_new) = place.parent().and_then(|folder| self.folders.get(folder).copied()) else {
             let text = format!("{}: lies in no folder that was fetched before it", shown());
             return Err(Error::new(ErrorKind::NotDirectory, text).into());
-        }
+        };
         if !self.paths.insert(entry.path.clone()) {
             return Err(Error::exists(format!("{}: is twice in the server's list", shown())).into());
         }
-        Ok(place)
+        Ok((place, is_new))
     }
 }
 
@@ -73,7 +73,7 @@ impl Download<'_> {
         items: &mut Items,
     ) -> Result<()> {
         let place = target.to_owned();
-        rt::unblock(move || local::make_folder(&place)).await?;
+        let is_new = rt::unblock(move || local::make_folder(&place)).await?;
         let mut call = call.clone();
         set(self.verb, &mut call, Role::Recurse, Vec::new());
         let (large, folders) = (Semaphore::new(self.session.settings.jobs), Mutex::default());
@@ -81,9 +81,9 @@ impl Download<'_> {
         let entries = manifest.into_entries();
         let total = entries.iter().map(|entry| entry.size).fold(0, u64::saturating_add);
         self.session.tally.show(self.session, Some(total));
-        let mut known = Known::new(target);
+        let mut known = Known::new(target, is_new);
         for entry in entries {
-            let place = match known.place_of(&entry) {
+            let (place, is_new) = match known.place_of(&entry) {
                 Ok(place) => place,
                 Err(failure) => {
                     items.take(self.session, Err::<(), _>(failure))?;
@@ -94,8 +94,8 @@ impl Download<'_> {
                 // Before what is in it.
                 let folder = place.clone();
                 let made = pool.beside(rt::unblock(move || local::make_folder(&folder))).await;
-                if made.is_ok() {
-                    known.folders.insert(place);
+                if let Ok(is_new) = made {
+                    known.folders.insert(place, is_new);
                 }
                 items.take(self.session, made)?;
                 continue;
@@ -108,7 +108,7 @@ impl Download<'_> {
             if let Some(ended) = pool.room().await {
                 items.take(self.session, ended)?;
             }
-            pool.push(self.entry(call.clone(), word, (entry, place), (&large, &folders)));
+            pool.push(self.entry(call.clone(), word, (entry, place, is_new), (&large, &folders)));
             while is_part && let Some(ended) = pool.next().await {
                 items.take(self.session, ended)?;
             }
@@ -125,7 +125,7 @@ impl Download<'_> {
         &self,
         mut call: Call,
         top: &Word,
-        (entry, place): (Entry, PathBuf),
+        (entry, place, is_new): (Entry, PathBuf, bool),
         (large, folders): (&Semaphore, &Mutex<BTreeSet<PathBuf>>),
     ) -> Result<()> {
         let shown = || ferry_core::text::escape(&entry.path);
@@ -136,7 +136,7 @@ impl Download<'_> {
                 return Err(Error::unsupported(format!("{}: is a {kind}; only files and folders are fetched", shown())).into());
             }
         }
-        if !self.checksum {
+        if !self.checksum && !is_new {
             let there = place.clone();
             let found = rt::unblock(move || local::look(&there)).await?;
             if let Some((meta, false)) = found
@@ -158,7 +158,9 @@ impl Download<'_> {
             .await?;
             outcome.tell(self.session)?;
             let mut folders = folders.lock().unwrap_or_else(PoisonError::into_inner);
-            folders.extend(place.parent().map(Path::to_owned));
+            if let Some(folder) = place.parent().filter(|folder| !folders.contains(*folder)) {
+                folders.insert(folder.to_owned());
+            }
             return Ok(());
         }
         let _turn = large.acquire().await;
@@ -222,9 +224,14 @@ impl Download<'_> {
             modified: begin.modified,
             executable: begin.executable,
         };
-        let (place, no_clobber, proof) = (target.to_owned(), self.spares.is_some(), end.clone());
-        let stored = rt::unblock(move || part::store(&place, &contents, &proof, new, no_clobber));
-        stored.await?;
+        let file = SmallFile {
+            target: target.to_owned(),
+            contents,
+            end: end.clone(),
+            new,
+            no_clobber: self.spares.is_some(),
+        };
+        part::store(&self.small_files, file).await?;
         let outcome = Some(self.outcome(&begin, &end, size, target));
         Ok(Moved { outcome, done })
     }

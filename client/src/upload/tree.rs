@@ -18,6 +18,8 @@ use crate::transfer::{Items, persist_aside};
 
 /// How deep a folder tree may be that is sent.
 const DEPTH_MAX: usize = 256;
+/// The most folders that are asked for at once, so that many of them are not as many round trips.
+const FOLDERS: usize = 8;
 
 impl Upload<'_> {
     /// Sends a folder and what is in it, folders first; each entry goes to where the server says that its folder is.
@@ -26,7 +28,10 @@ impl Upload<'_> {
         let mut pending = vec![(top, folder, 0)];
         let mut call = call;
         set(self.verb, &mut call, Role::Rename, Vec::new());
-        let mut pool = Pool::new(self.session.in_flight()?);
+        let in_flight = self.session.in_flight()?;
+        let folders_at_once = FOLDERS.min(in_flight.div_ceil(2));
+        let mut pool = Pool::new(in_flight.saturating_sub(folders_at_once));
+        let mut making = Pool::new(folders_at_once);
         while let Some((place, remote, depth)) = pending.pop() {
             let entries = {
                 let place = place.clone();
@@ -42,12 +47,10 @@ impl Upload<'_> {
                 let path = place.join(&name);
                 set(self.verb, &mut call, Role::Source, vec![literal(name.as_bytes())]);
                 if kind.is_dir() {
-                    let made = if depth < DEPTH_MAX {
-                        pool.beside(self.folder(&call)).await
-                    } else {
-                        Err(Error::new(ErrorKind::TooLarge, format!("{}: too deep", shown(&path))).into())
-                    };
-                    folders.extend(items.take(self.session, made)?.map(|remote| (path, remote, depth + 1)));
+                    if let Some(made) = pool.beside(making.room()).await {
+                        folders.extend(items.take(self.session, made)?);
+                    }
+                    making.push(self.folder_in(path, call.clone(), depth + 1));
                     continue;
                 }
                 if let Some(ended) = pool.room().await {
@@ -55,7 +58,12 @@ impl Upload<'_> {
                 }
                 pool.push(self.entry(path, kind.is_symlink(), call.clone()));
             }
-            pending.extend(folders.into_iter().rev());
+            while let Some(made) = pool.beside(making.next()).await {
+                folders.extend(items.take(self.session, made)?);
+            }
+            // In the order of their names, however they came.
+            folders.sort_by(|(one, ..), (other, ..)| other.cmp(one));
+            pending.append(&mut folders);
         }
         while let Some(ended) = pool.next().await {
             items.take(self.session, ended)?;
@@ -72,15 +80,24 @@ impl Upload<'_> {
         let name = self.short(&path);
         let called = name.clone();
         let eager = self.eager(&call);
-        let source = rt::unblock(move || {
+        let read = self.reads.call(move || {
             let source = source::open(&path, &called, false)?;
             match eager {
                 Some(algorithm) => source.read_small(&called, algorithm),
                 None => Ok(source),
             }
-        })
-        .await?;
+        });
+        let source = read.await?;
         self.send(source, &name, &call).await?.tell(self.session)
+    }
+
+    /// Has a folder in a tree made; gives where it is on both sides, and how deep.
+    async fn folder_in(&self, path: PathBuf, call: Call, depth: usize) -> Result<(PathBuf, RemotePath, usize)> {
+        if depth > DEPTH_MAX {
+            return Err(Error::new(ErrorKind::TooLarge, format!("{}: too deep", shown(&path))).into());
+        }
+        let remote = self.folder(&call).await?;
+        Ok((path, remote, depth))
     }
 
     /// Has a folder made; gives its place.

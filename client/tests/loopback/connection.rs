@@ -4,10 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use ferry_client::connection::Deadlines;
+use ferry_client::connection::{Connection, Deadlines};
+use ferry_client::login::Attempt;
+use ferry_core::login::token::Token;
+use ferry_core::login::{Channel, Credential, Opening, Secret, Standing};
 use ferry_core::reply::{Column, ColumnKind, Layout};
 use ferry_core::wire::frame::Kind;
-use ferry_core::wire::message::{Done, Hello, Message as _, Rows};
+use ferry_core::wire::message::{Answer, Catalog, Challenge, Done, Hello, Login, Message as _, Rows, Welcome};
 
 use ferry_client::request::Request;
 use ferry_client::script::{self, Lines};
@@ -197,6 +200,59 @@ fn a_server_that_is_not_there_or_leaves_at_once_is_unreachable() {
         assert_eq!((failure.error.kind, failure.exit.code()), (ErrorKind::Unreachable, 8));
     }
     stage.end();
+}
+
+#[test]
+fn a_saved_login_waits_for_no_challenge_that_the_hello_foretold() {
+    const NONCE: &str = "3rfcNHYJY1ZVvWVs7j4a5678";
+    for is_kept in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let token = Token::with([1; 8], [2; 32]);
+        let kept = Credential::Token(token.verifier());
+        let stage = Stage::with(folder.path(), "secret", move |peer| {
+            peer.say(&Hello {
+                mechanisms: vec!["FERRY-TOKEN".into()],
+                nonce: Some(NONCE.into()),
+                ..Hello::new("fake")
+            });
+            let _: Hello = peer.hear();
+            let login: Login = peer.hear();
+            let answer: Answer = peer.hear();
+            let nonce = if is_kept { NONCE.to_owned() } else { NONCE.to_lowercase() };
+            let opening = Opening::read(&login.mechanism, &login.data, Channel::Plain).unwrap();
+            let (server, step) = opening.challenge_with(Standing::Open(&kept), &[0; 32], &nonce).unwrap();
+            peer.say(&Challenge {
+                mechanism: None,
+                data: step.data,
+            });
+            if is_kept {
+                peer.say(&Welcome {
+                    data: server.finish(&answer.data).unwrap(),
+                    user: "al".into(),
+                    notice: None,
+                    token: None,
+                });
+                peer.say(&Catalog {
+                    verbs: Vec::new(),
+                    last: true,
+                });
+            }
+        });
+        let opened = rt::block_on(async {
+            let transport = transport::dial(&stage.session.link.target, &Trust::plain(), Deadlines::default()).await?;
+            let attempt = Attempt {
+                user: "al".into(),
+                secret: Secret::Token(token),
+                save: None,
+            };
+            Connection::open(transport, attempt, Deadlines::default()).await
+        });
+        assert_eq!(
+            opened.map(drop).map_err(|failure| failure.exit.code()),
+            if is_kept { Ok(()) } else { Err(12) }
+        );
+        stage.end();
+    }
 }
 
 #[test]

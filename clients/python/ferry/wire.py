@@ -145,7 +145,7 @@ def guard(data):
 # field: (type, default)
 FIELDS = {
     "hello": {"proto": ("u32", NEEDED), "agent": ("str", NEEDED), "features": (["str"], []), "required": (["str"], []),
-              "limits": ("limits", {}), "mechanisms": (["str"], [])},
+              "limits": ("limits", {}), "mechanisms": (["str"], []), "nonce": ("str", None)},
     "limits": {"control": ("u32", CONTROL), "data": ("u32", DATA), "depth": ("u32", DEPTH), "requests": ("u32", REQUESTS),
                "window": ("u32", WINDOW)},
     "login": {"mechanism": ("str", NEEDED), "data": ("bin", NEEDED)},

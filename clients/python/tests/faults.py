@@ -171,6 +171,8 @@ changes("login", "welcome", lambda message: message.update(user="somebody"))
 changes("login-nonce", "challenge", lambda message: message.update(data=b"r=x" + message["data"][3:]))
 changes("login-nonce", "challenge", lambda message: message.update(
     data=b"r=abcdefghijklmnopqrstuvwxyzSAME," + message["data"].partition(b",")[2]))
+changes("login-token-nonce", "challenge", lambda message: message.update(data=message["data"] + b"x"))
+changes("login-token-nonce", "hello", lambda message: message.update(nonce="abcdefghijklmnopqrstuvwxyz"))
 _refuses("login-wrong-password", lambda message: message.update(kind="denied", code=2004))
 
 

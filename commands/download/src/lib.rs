@@ -62,9 +62,10 @@ impl Verb for Download {
         };
         let path = ctx.path(path)?;
         let request = ReadRequest {
-            path: path.clone(),
             algorithm: ctx.offer().digest,
             held: ctx.offer().held(),
+            reader_checks: true,
+            ..ReadRequest::new(path.clone())
         };
         match ctx.home().open(request).await {
             Ok(source) => ctx.send_from(source).await.map(Reply::file),

@@ -7,11 +7,13 @@
 //! folder is, and what is in it is then sent to that place: so a target that was not there before means the same folder for
 //! all of the tree.
 
-use ferry_core::store::{self, CODE_PRESENT, Entry, EntryKind, FileInfo, UploadRequest};
+use std::sync::Arc;
+
+use ferry_core::store::{self, CODE_PRESENT, Entry, EntryKind, FileInfo, Stored, UploadRequest, WholeUpload};
 use ferry_core::wire::message::Offer;
 use ferry_core::{
-    Access, Body, Context, Error, ErrorKind, Example, GuardedHome, HomePath, LocalPath, Many, RemotePath, Reply, Result, Spec,
-    Verb,
+    Access, Body, Chunk, Context, Digest, Error, ErrorKind, Example, GuardedHome, HomePath, LocalPath, Many, RemotePath, Reply,
+    Result, Spec, Verb,
 };
 
 ferry_core::args! {
@@ -57,6 +59,9 @@ impl Verb for Upload {
         if ctx.offer().folder {
             return make_folder(ctx, &place).await;
         }
+        if let Some((contents, digest)) = ctx.receive_whole().await? {
+            return self.store(ctx, &place, (contents.into(), digest)).await.map(Reply::file);
+        }
         if self.recursive
             && let Some(parent) = place.parent()
         {
@@ -72,6 +77,45 @@ impl Verb for Upload {
 }
 
 impl Upload {
+    /// Stores a small file that came with its request. The folders above it are looked for only when one is missing: a client that
+    /// sends a tree has had them made.
+    async fn store(&self, ctx: &mut Context<'_>, place: &HomePath, (contents, digest): (Arc<Chunk>, Digest)) -> Result<FileInfo> {
+        let by_digest = !self.recursive && ctx.offer().expected.is_some();
+        let by_time = self.recursive && !self.checksum;
+        let mut whole = WholeUpload {
+            request: self.request(place, ctx.offer()),
+            contents,
+            digest,
+            spare_same: (by_time || by_digest) && !ctx.offer().fresh && ctx.offer().modified.is_some(),
+        };
+        let mut stored = ctx.home().store(whole.clone()).await;
+        if self.recursive
+            && let (Err(error), Some(parent)) = (&stored, place.parent())
+            && error.kind == ErrorKind::NotFound
+        {
+            ctx.home().make_dirs(&parent).await?;
+            stored = ctx.home().store(whole.clone()).await;
+        }
+        let mut stored = stored?;
+        if let Stored::Same(entry) = &stored {
+            let mut file = file_info(place, entry);
+            if by_time {
+                return Ok(file);
+            }
+            if let Some(proof) = same_bytes(ctx.home(), &whole.request).await? {
+                file.digest = Some(proof);
+                return Ok(file);
+            }
+            whole.spare_same = false;
+            stored = ctx.home().store(whole).await?;
+        }
+        ctx.begin_whole(place).await?;
+        match stored {
+            Stored::File(file) => Ok(file),
+            Stored::Same(entry) => Ok(file_info(place, &entry)),
+        }
+    }
+
     /// A file of the same size, time and mode that is taken for the same one, so that nothing is stored. In a tree that is enough,
     /// unless digests are asked for; the reply then has no digest. Elsewhere contents that came along with a digest are compared,
     /// and the BLAKE3 digest of the file that is there is the client's proof.
@@ -93,15 +137,10 @@ impl Upload {
         }
         let mut file = file_info(&request.path, &found);
         if by_digest {
-            let claim = UploadRequest {
-                fresh: false,
-                ..request.clone()
-            };
-            let start = ctx.home().upload(claim).await?.start();
-            if start.code != CODE_PRESENT {
+            let Some(proof) = same_bytes(ctx.home(), request).await? else {
                 return Ok(None);
-            }
-            file.digest = start.prefix;
+            };
+            file.digest = Some(proof);
         }
         ctx.home().make_durable(&request.path).await?;
         Ok(Some(file))
@@ -164,6 +203,16 @@ impl Upload {
         }
         Ok(place)
     }
+}
+
+/// The BLAKE3 digest of the file that is there, when it has the digest that is expected.
+async fn same_bytes(home: &GuardedHome, request: &UploadRequest) -> Result<Option<Digest>> {
+    let claim = UploadRequest {
+        fresh: false,
+        ..request.clone()
+    };
+    let start = home.upload(claim).await?.start();
+    Ok(start.prefix.filter(|_| start.code == CODE_PRESENT))
 }
 
 /// Has the store compare digests with a file of the same size and another time, which it would take for another file.

@@ -101,19 +101,25 @@ impl Count {
     }
 
     async fn file(&mut self, ctx: &mut Context<'_>, place: &HomePath, entry: &Entry) -> Result<()> {
-        let request = ReadRequest {
-            algorithm: entry.digest.map_or(Algorithm::Blake3, |digest| digest.algorithm()),
+        let read = |algorithm| ReadRequest {
+            algorithm,
             ..ReadRequest::new(place.clone())
         };
-        let mut source = ctx.home().open(request).await?;
+        let algorithm = entry.digest.map_or(Algorithm::Blake3, |digest| digest.algorithm());
+        let mut source = ctx.home().open(read(algorithm)).await?;
+        if let Some(kept) = source.file().digest.filter(|kept| kept.algorithm() != algorithm) {
+            // Only the open file says what it can be compared with.
+            source = ctx.home().open(read(kept.algorithm())).await?;
+        }
         let is_same_version = source.file().version == entry.version;
+        let stored = source.file().digest.or(entry.digest.filter(|_| is_same_version));
         let name = place.to_string();
         self.files += 1;
         while let Some(chunk) = source.next().await? {
             self.bytes += chunk.len() as u64;
             ctx.progress(self.bytes, Some(self.total.max(self.bytes)), &name).await?;
         }
-        match entry.digest.filter(|_| is_same_version) {
+        match stored.filter(|stored| stored.algorithm() == source.digest().algorithm()) {
             Some(stored) if stored != source.digest() => {
                 let text = format!("{place}: has {}, and {stored} was stored", source.digest());
                 Err(Error::new(ErrorKind::DigestMismatch, text).at(place).hint("upload it again"))

@@ -1,7 +1,8 @@
 //! Contents: a body that comes in, a body that goes out.
 
 use super::{Context, Event, Inbound, check_end};
-use crate::chunk::Chunk;
+use crate::chunk::{CHUNK_BYTES, Chunk};
+use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::path::HomePath;
 use crate::spec::Body;
@@ -107,6 +108,116 @@ impl Context<'_> {
                 Inbound::End(end) => return upload.commit(end.digest).await,
             }
         }
+    }
+
+    /// Receives a body that follows its request at once (an [`eager`](crate::wire::message::Offer::eager) one) and fits into one
+    /// chunk; gives it with the digest that the client announced, which is still to be compared. Whoever stores it says so by
+    /// [`Self::begin_whole`]; without, the client takes it that nothing was stored. `None` for any other body.
+    ///
+    /// ```
+    /// # use ferry_core::{store::*, *};
+    /// # use ferry_testkit::{Harness, Sent};
+    /// # args! {
+    /// #     /// Does it.
+    /// #     pub struct Mine {
+    /// #         /// File to send.
+    /// #         #[arg(role(Source))]
+    /// #         file: LocalPath,
+    /// #     }
+    /// # }
+    /// # impl Verb for Mine {
+    /// #     const SPEC: Spec = Spec::of::<Self>("mine", Access::Write).body(Body::In);
+    /// async fn run(self, ctx: &mut Context<'_>) -> Result<Reply> {
+    ///     let place = ctx.path(&self.file.to_remote())?;
+    ///     let Some((contents, digest)) = ctx.receive_whole().await? else {
+    ///         return Err(Error::bad_request("small files only"));
+    ///     };
+    ///     let request = UploadRequest { size: Some(contents.len() as u64), ..UploadRequest::new(place.clone()) };
+    ///     let whole = WholeUpload { request, contents: contents.into(), digest, spare_same: true };
+    ///     match ctx.home().store(whole).await? {
+    ///         Stored::File(file) => ctx.begin_whole(&place).await.map(|()| Reply::file(file)),
+    ///         Stored::Same(_) => Ok(Reply::done()),
+    ///     }
+    /// }
+    /// # }
+    /// let harness = Harness::of::<Mine>();
+    /// let sent = Sent::file(*b"abc").offer(|offer| offer.eager = true);
+    /// assert!(harness.send("mine a.txt", sent).unwrap().begin.is_some());
+    /// assert_eq!(harness.files()["/a.txt"], b"abc");
+    /// ```
+    ///
+    /// # Errors
+    /// `too_large` for more than was announced, `offset_mismatch` for less.
+    pub async fn receive_whole(&mut self) -> Result<Option<(Chunk, Digest)>> {
+        self.expect_body(Body::In)?;
+        let len = self.offer.size.and_then(|size| usize::try_from(size).ok());
+        let Some(len) = len.filter(|len| self.offer.eager && *len <= CHUNK_BYTES) else {
+            return Ok(None);
+        };
+        let mut whole = Chunk::with_len(0);
+        // Gathered when it comes in pieces, and grown as they come: nothing is taken on the client's word.
+        let mut pieces = Vec::new();
+        loop {
+            let have = whole.len().max(pieces.len());
+            match self.link.receive().await? {
+                Inbound::Data(chunk) if have + chunk.len() > len => {
+                    let text = format!("more than the {len} bytes that were announced");
+                    return Err(Error::new(ErrorKind::TooLarge, text));
+                }
+                Inbound::Data(chunk) if have == 0 => whole = chunk,
+                Inbound::Data(chunk) => {
+                    if pieces.is_empty() {
+                        pieces.extend_from_slice(&whole);
+                    }
+                    pieces.extend_from_slice(&chunk);
+                }
+                Inbound::End(end) if have != len || end.size != len as u64 => {
+                    let text = format!("{} bytes were announced, {len} before, and {have} are here", end.size);
+                    return Err(Error::new(ErrorKind::OffsetMismatch, text));
+                }
+                Inbound::End(end) if pieces.is_empty() => return Ok(Some((whole, end.digest))),
+                Inbound::End(end) => return Ok(Some((Chunk::from(&pieces[..]), end.digest))),
+            }
+        }
+    }
+
+    /// Says that what [`Self::receive_whole`] gave was stored at `path`.
+    ///
+    /// ```
+    /// # use ferry_core::*;
+    /// # use ferry_testkit::{Harness, Sent};
+    /// # args! {
+    /// #     /// Does it.
+    /// #     pub struct Mine {
+    /// #         /// File to send.
+    /// #         #[arg(role(Source))]
+    /// #         file: LocalPath,
+    /// #     }
+    /// # }
+    /// # impl Verb for Mine {
+    /// #     const SPEC: Spec = Spec::of::<Self>("mine", Access::Write).body(Body::In);
+    /// async fn run(self, ctx: &mut Context<'_>) -> Result<Reply> {
+    ///     let place = ctx.path(&self.file.to_remote())?;
+    ///     if let Some((contents, _)) = ctx.receive_whole().await? {
+    ///         ctx.home().write_file(&place, &contents).await?;
+    ///         ctx.begin_whole(&place).await?;
+    ///     }
+    ///     Ok(Reply::done())
+    /// }
+    /// # }
+    /// let sent = Sent::file(*b"abc").offer(|offer| offer.eager = true);
+    /// let output = Harness::of::<Mine>().send("mine a.txt", sent).unwrap();
+    /// assert_eq!(output.begin.unwrap().path, Some("/a.txt".into()));
+    /// ```
+    ///
+    /// # Errors
+    /// `cancelled` or `unreachable` when nobody listens any more.
+    pub async fn begin_whole(&mut self, path: &HomePath) -> Result<()> {
+        self.begin(Begin {
+            path: Some(path.into()),
+            ..Begin::new(Start::BEGINNING)
+        })
+        .await
     }
 
     /// Sends contents to the client. What a verb sends is one body; its digest follows by itself when the verb ends. One that sends

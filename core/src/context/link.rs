@@ -147,5 +147,5 @@ pub fn check_end(end: &End, size: u64, digest: Digest) -> Result<()> {
         "the contents are not what was sent: {size} bytes with {digest}, announced {} with {}",
         end.size, end.digest
     );
-    Err(Error::new(ErrorKind::DigestMismatch, text).hint("try again"))
+    Err(Error::new(ErrorKind::DigestMismatch, text).hint("try again; what fails again is damaged where it comes from"))
 }

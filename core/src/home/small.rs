@@ -5,9 +5,33 @@ use crate::chunk::{CHUNK_BYTES, Chunk};
 use crate::error::{Error, ErrorKind, Result};
 use crate::path::HomePath;
 use crate::size::ByteSize;
-use crate::store::{FileInfo, ReadRequest, UploadRequest};
+use crate::store::{FileInfo, ReadRequest, Stored, UploadRequest, WholeUpload};
 
 impl GuardedHome {
+    /// Stores a file of which all contents are here, in one step; see [`WholeUpload`].
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use ferry_core::{store::*, *};
+    /// # let home = GuardedHome::new(ferry_testkit::MemoryStore::default().open("alice", None), Access::Write);
+    /// # rt::block_on(async {
+    /// let whole = WholeUpload {
+    ///     request: UploadRequest { size: Some(3), ..UploadRequest::new(HomePath::parse("/a.txt")?) },
+    ///     contents: Arc::new(Chunk::from(&b"abc"[..])),
+    ///     digest: Algorithm::Md5.digest(b"abc"),
+    ///     spare_same: false,
+    /// };
+    /// assert!(matches!(home.store(whole).await?, Stored::File(file) if file.size == 3));
+    /// # Ok::<(), Error>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Self::upload`] and of [`Upload::commit`](crate::store::Upload::commit).
+    pub async fn store(&self, whole: WholeUpload) -> Result<Stored> {
+        self.check_upload(&whole.request.path)?;
+        self.home.store(whole).await
+    }
+
     /// Writes a whole file of which the verb holds the contents. It replaces what is there, in one step, and is as durable and as
     /// well counted as an upload.
     ///

@@ -88,6 +88,13 @@ impl ClientLogin {
         Ok((login, Step { mechanism, data }))
     }
 
+    /// The challenge that comes from a server whose hello said this `nonce`, where it says no more than that: for a token. So a client can send
+    /// its answer right behind the login.
+    pub fn foreseen(&self, nonce: &str) -> Option<Vec<u8>> {
+        let is_token = matches!(self.secret, Prepared::Token(_));
+        is_token.then(|| self.started.foreseen(nonce))
+    }
+
     /// Answers the server's challenge. This is slow on purpose for passwords (a tenth of a second with an honest server, some
     /// seconds with the worst that is accepted): call it where blocking is fine. `mechanism` is what the server says that the
     /// account has; `None` when it says nothing, which means the one that was asked for.

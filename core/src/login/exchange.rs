@@ -42,6 +42,11 @@ impl Started {
         (started, message)
     }
 
+    /// The challenge that says nothing but what the server adds to the nonce.
+    pub(super) fn foreseen(&self, added: &str) -> Vec<u8> {
+        format!("r={}{added}", self.nonce).into_bytes()
+    }
+
     /// Refuses a nonce that does not show that the challenge was made for this login.
     pub(super) fn check_nonce(&self, method: Method, nonce: &str) -> Result<()> {
         let added = nonce.strip_prefix(self.nonce.as_str());

@@ -25,7 +25,11 @@ pub fn random<const N: usize>() -> Result<[u8; N]> {
     Ok(bytes)
 }
 
-pub(super) fn nonce() -> Result<String> {
+/// A nonce for one login: 144 random bits.
+///
+/// # Errors
+/// `internal` when the operating system has no random bytes.
+pub fn nonce() -> Result<String> {
     Ok(encode(&random::<NONCE_BYTES>()?))
 }
 

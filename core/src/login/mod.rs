@@ -34,6 +34,7 @@ pub use channel::{Channel, EXPORTER_BYTES, EXPORTER_LABEL};
 pub use client::{ClientLogin, Secret};
 pub use credential::{Credential, Standing};
 pub use exchange::{ClientFirst, Finish};
+pub use message::nonce;
 pub use method::{Method, Methods};
 pub use server::{Claim, Opening, ServerLogin};
 

@@ -68,7 +68,7 @@ impl Opening {
         self.challenge_with(standing, secret, &nonce)
     }
 
-    /// The same with a given nonce, for test vectors. A nonce that is used twice can be replayed.
+    /// The same with a nonce that was made before, which the server may have said in its hello. One that is used twice can be replayed.
     ///
     /// # Errors
     /// As [`Opening::challenge`].

@@ -20,7 +20,12 @@ impl<'a> Map<'a> {
     /// `bad_request` or, for depth and number of keys, `too_large`. Either ends the connection: whoever sends such a frame is
     /// broken or hostile, and what follows cannot be trusted.
     pub fn check(bytes: &'a [u8]) -> Result<Self> {
-        let mut scan = Scan { bytes, at: 0, depth: 0 };
+        let mut scan = Scan {
+            bytes,
+            at: 0,
+            depth: 0,
+            keys: Vec::new(),
+        };
         let mut entries = Vec::new();
         let Item::Map(len) = scan.head()? else {
             return Err(Error::bad_request("a message is one map"));
@@ -40,6 +45,12 @@ impl<'a> Map<'a> {
             .map(|(_, value)| *value)
     }
 
+    /// Where the undecoded value of a key lies in the payload, for who keeps that and not this.
+    pub fn place(&self, key: &str) -> Option<std::ops::Range<usize>> {
+        let start = self.raw(key)?.as_ptr().addr() - self.bytes.as_ptr().addr();
+        Some(start..start + self.raw(key)?.len())
+    }
+
     /// All of it.
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
@@ -57,6 +68,8 @@ struct Scan<'a> {
     bytes: &'a [u8],
     at: usize,
     depth: usize,
+    /// The keys of the maps that are open, those of the innermost last.
+    keys: Vec<&'a [u8]>,
 }
 
 impl<'a> Scan<'a> {
@@ -149,20 +162,26 @@ impl<'a> Scan<'a> {
             ));
         }
         self.enter(len)?;
-        let mut keys: Vec<&[u8]> = Vec::with_capacity(len);
+        let first = self.keys.len();
+        self.keys.reserve(len);
+        if let Some(entries) = &mut entries {
+            entries.reserve_exact(len);
+        }
         for _ in 0..len {
             let key = self.key()?;
             let start = self.at;
             self.value()?;
-            keys.push(key);
+            self.keys.push(key);
             if let Some(entries) = &mut entries {
                 entries.push((key, &self.bytes[start..self.at]));
             }
         }
+        let keys = &mut self.keys[first..];
         keys.sort_unstable();
         if keys.windows(2).any(|pair| pair[0] == pair[1]) {
             return Err(Error::bad_request("a key stands twice in one map"));
         }
+        self.keys.truncate(first);
         self.depth -= 1;
         Ok(())
     }

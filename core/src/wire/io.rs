@@ -1,16 +1,19 @@
 //! Frames on a byte stream: reads whole frames with deadlines, writes queued frames together. Generic over the stream, so that a
 //! socket, TLS or a pipe in memory is the same to it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_channel::{Receiver, Sender};
 use futures_lite::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
+use super::direct::{Direct, Shared, Written};
 use super::frame::{HEADER_BYTES, Header, ID_BYTES, Kind, Stage, grant, read_grant};
 use super::message::Message;
 use crate::chunk::{CHUNK_BYTES, Chunk};
 use crate::error::{Error, ErrorKind, Result};
-use crate::rt;
+use crate::rt::{self, Patience};
 
 /// How long the rest of a frame may take to come, and a write to go out, when nothing moves at all.
 pub const STALL: Duration = Duration::from_secs(30);
@@ -19,10 +22,12 @@ const BUFFER_BYTES: usize = 4 * 1024;
 /// After so many frames a reader lets others run, whatever is there to be read: the runtime has few threads, and a peer that never pauses
 /// would keep one.
 const FRAMES_A_TURN: u32 = 32;
-/// The most frames that wait to be written: with chunks of 256 KiB, 1 MiB.
+/// The most frames that wait to be written: with full chunks, a window.
 const QUEUE_FRAMES: usize = 4;
 /// Small frames are written together up to so many bytes.
 const GATHER_BYTES: usize = 64 * 1024;
+/// Contents of at most so many bytes count as small: copying them costs less than a write and a TLS record of their own.
+const GATHER_DATA_BYTES: usize = 16 * 1024;
 
 /// What was read.
 #[derive(Debug)]
@@ -47,6 +52,7 @@ pub struct FrameReader<R> {
     /// What is left of a data frame: request, bytes.
     data: (u32, usize),
     stall: Duration,
+    patience: Patience,
     /// Frames that are left of this turn.
     turn: u32,
 }
@@ -78,6 +84,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             end: 0,
             data: (0, 0),
             stall: STALL,
+            patience: Patience::default(),
             turn: FRAMES_A_TURN,
         }
     }
@@ -99,8 +106,8 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
                 return self.contents().await.map(Some);
             }
             if self.start == self.end {
-                let idle = rt::timeout(idle, self.fill()).await;
-                if idle.map_err(|_| Error::new(ErrorKind::Timeout, "nothing came for too long"))?? == 0 {
+                let silent = || Error::new(ErrorKind::Timeout, "nothing came for too long");
+                if self.fill(idle, silent).await? == 0 {
                     return Ok(None);
                 }
             }
@@ -138,9 +145,10 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         Ok(Incoming::Data(id, chunk))
     }
 
-    /// Reads into the empty buffer.
-    async fn fill(&mut self) -> Result<usize> {
-        let len = self.stream.read(&mut self.buffer).await.map_err(gone)?;
+    /// Reads into the empty buffer; `late` says what it means when nothing comes in time.
+    async fn fill(&mut self, limit: Duration, late: fn() -> Error) -> Result<usize> {
+        let read = self.patience.limit(limit, self.stream.read(&mut self.buffer)).await;
+        let len = read.map_err(|_| late())?.map_err(gone)?;
         (self.start, self.end) = (0, len);
         Ok(len)
     }
@@ -156,7 +164,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             if self.start == self.end {
                 // What is larger than the buffer is read to where it belongs.
                 if out.len() >= self.buffer.len() {
-                    let read = rt::timeout(self.stall, self.stream.read(out)).await;
+                    let read = self.patience.limit(self.stall, self.stream.read(out)).await;
                     let len = read.map_err(|_| stopped())?.map_err(gone)?;
                     if len == 0 {
                         return Err(ended_inside());
@@ -164,7 +172,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
                     out = &mut out[len..];
                     continue;
                 }
-                if rt::timeout(self.stall, self.fill()).await.map_err(|_| stopped())?? == 0 {
+                if self.fill(self.stall, stopped).await? == 0 {
                     return Err(ended_inside());
                 }
             }
@@ -187,19 +195,73 @@ enum Outgoing {
 
 /// Where frames are put to be written. Clones share the queue; the writer ends when all are gone.
 #[derive(Debug, Clone)]
-pub struct Outbox(Sender<Outgoing>);
+pub struct Outbox {
+    queue: Sender<Outgoing>,
+    /// Frames that wait for the queue, are in it, or were taken out and are not written yet.
+    unwritten: Arc<AtomicUsize>,
+    /// The way past the queue, where there is one.
+    direct: Option<Arc<dyn Direct>>,
+}
 
 /// Writes what is put into its [`Outbox`].
 #[derive(Debug)]
 pub struct FrameWriter<W> {
     stream: W,
     queue: Receiver<Outgoing>,
+    patience: Patience,
+    unwritten: Arc<AtomicUsize>,
+}
+
+/// One frame among the unwritten, unless it never comes into the queue.
+struct Counted<'c> {
+    unwritten: &'c AtomicUsize,
+    is_queued: bool,
+}
+
+impl<'c> Counted<'c> {
+    fn new(unwritten: &'c AtomicUsize) -> Self {
+        unwritten.fetch_add(1, Ordering::AcqRel);
+        Self {
+            unwritten,
+            is_queued: false,
+        }
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        if !self.is_queued {
+            self.unwritten.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
 }
 
 /// A queue and its writer, whose [`FrameWriter::run`] must be spawned.
 pub fn outbox<W: AsyncWrite + Unpin>(stream: W) -> (Outbox, FrameWriter<W>) {
     let (sender, queue) = async_channel::bounded(QUEUE_FRAMES);
-    (Outbox(sender), FrameWriter { stream, queue })
+    let unwritten = Arc::new(AtomicUsize::new(0));
+    let outbox = Outbox {
+        queue: sender,
+        unwritten: unwritten.clone(),
+        direct: None,
+    };
+    (
+        outbox,
+        FrameWriter {
+            stream,
+            queue,
+            patience: Patience::default(),
+            unwritten,
+        },
+    )
+}
+
+/// The same for a stream that [`Outbox::send_now`] may write to past the queue.
+pub fn direct_outbox<W: AsyncWrite + Unpin + Send + 'static>(stream: W) -> (Outbox, FrameWriter<Shared<W>>) {
+    let stream = Shared::new(stream);
+    let (mut outbox, writer) = outbox(stream.clone());
+    outbox.direct = Some(Arc::new(stream));
+    (outbox, writer)
 }
 
 impl Outbox {
@@ -249,19 +311,43 @@ impl Outbox {
     /// Puts a message into the queue if there is room; says whether there was.
     pub fn try_send(&self, message: &impl Message) -> bool {
         let mut frame = Vec::new();
-        message.encode(&mut frame).is_ok() && self.0.try_send(Outgoing::Frame(frame)).is_ok()
+        let mut counted = Counted::new(&self.unwritten);
+        counted.is_queued = message.encode(&mut frame).is_ok() && self.queue.try_send(Outgoing::Frame(frame)).is_ok();
+        counted.is_queued
+    }
+
+    /// Writes whole frames at once if nothing waits to be written before them, and leaves `frames` empty; otherwise puts them into the queue, and
+    /// waits while that is full.
+    ///
+    /// # Errors
+    /// `unreachable` when the connection is gone.
+    pub async fn send_now(&self, frames: &mut Vec<u8>) -> Result<()> {
+        if let Some(direct) = &self.direct
+            && self.unwritten.load(Ordering::Acquire) == 0
+        {
+            match direct.try_write(frames) {
+                Written::All => {
+                    frames.clear();
+                    return Ok(());
+                }
+                // The writer goes on with the rest of them, once it is woken.
+                Written::Part => frames.clear(),
+                Written::Nothing => {}
+            }
+        }
+        self.put(Outgoing::Frame(std::mem::take(frames))).await
     }
 
     /// Ends the connection once what is in the queue has been written.
     pub fn close(&self) {
-        self.0.close();
+        self.queue.close();
     }
 
     async fn put(&self, outgoing: Outgoing) -> Result<()> {
-        self.0
-            .send(outgoing)
-            .await
-            .map_err(|_| Error::new(ErrorKind::Unreachable, "the connection is gone"))
+        let mut counted = Counted::new(&self.unwritten);
+        let sent = self.queue.send(outgoing).await;
+        counted.is_queued = sent.is_ok();
+        sent.map_err(|_| Error::new(ErrorKind::Unreachable, "the connection is gone"))
     }
 }
 
@@ -284,15 +370,24 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     async fn pump(&mut self) -> Result<()> {
         let mut gathered = Vec::new();
         while let Ok(mut outgoing) = self.queue.recv().await {
+            let mut taken = 1;
             // Small frames that wait already go out in one write.
             let data = loop {
                 match outgoing {
                     Outgoing::Frame(frame) => gathered.extend_from_slice(&frame),
+                    Outgoing::Data(id, mut chunk) if chunk.len() <= GATHER_DATA_BYTES => {
+                        let header = Header::write_data(id, chunk.len());
+                        gathered.extend_from_slice(chunk.framed(&header));
+                    }
                     Outgoing::Data(id, chunk) => break Some((id, chunk)),
                 }
                 match self.queue.try_recv() {
-                    Ok(next) if gathered.len() < GATHER_BYTES => outgoing = next,
+                    Ok(next) if gathered.len() < GATHER_BYTES => {
+                        taken += 1;
+                        outgoing = next;
+                    }
                     Ok(next) => {
+                        taken += 1;
                         self.write(&gathered).await?;
                         gathered.clear();
                         outgoing = next;
@@ -308,10 +403,11 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
                 let header = Header::write_data(id, chunk.len());
                 self.write(chunk.framed(&header)).await?;
             }
+            self.unwritten.fetch_sub(taken, Ordering::AcqRel);
             if self.queue.is_empty() {
                 // An idle connection keeps no buffer.
                 gathered = Vec::new();
-                let flushed = rt::timeout(STALL, self.stream.flush()).await;
+                let flushed = self.patience.limit(STALL, self.stream.flush()).await;
                 flushed
                     .map_err(|_| Error::new(ErrorKind::Timeout, "the other side takes nothing"))?
                     .map_err(gone)?;
@@ -322,7 +418,7 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
 
     async fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
         while !bytes.is_empty() {
-            let written = rt::timeout(STALL, self.stream.write(bytes)).await;
+            let written = self.patience.limit(STALL, self.stream.write(bytes)).await;
             let len = written
                 .map_err(|_| Error::new(ErrorKind::Timeout, "the other side takes nothing"))?
                 .map_err(gone)?;
@@ -384,6 +480,55 @@ mod tests {
         ));
     }
 
+    #[derive(Clone, Default)]
+    struct Kept(Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl AsyncWrite for Kept {
+        fn poll_write(
+            self: std::pin::Pin<&mut Self>,
+            _cx: &mut std::task::Context<'_>,
+            bytes: &[u8],
+        ) -> std::task::Poll<std::io::Result<usize>> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            std::task::Poll::Ready(Ok(bytes.len()))
+        }
+        fn poll_flush(self: std::pin::Pin<&mut Self>, _cx: &mut std::task::Context<'_>) -> std::task::Poll<std::io::Result<()>> {
+            std::task::Poll::Ready(Ok(()))
+        }
+        fn poll_close(self: std::pin::Pin<&mut Self>, _cx: &mut std::task::Context<'_>) -> std::task::Poll<std::io::Result<()>> {
+            std::task::Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn what_is_written_at_once_passes_nothing_that_waits() {
+        let kept = Kept::default();
+        let now = |at: &Kept| at.0.lock().unwrap().len();
+        rt::block_on(async {
+            let (outbox, writer) = direct_outbox(kept.clone());
+            outbox.send_now(&mut grant(1, 1).to_vec()).await.unwrap();
+            let one = now(&kept);
+            assert!(one > 0, "nothing waits: it is written without the writer");
+            outbox.send_grant(2, 2).await.unwrap();
+            outbox.send_now(&mut grant(3, 3).to_vec()).await.unwrap();
+            assert_eq!(now(&kept), one, "one waits, and the next one with it");
+            let work = async {
+                while now(&kept) < 3 * one {
+                    futures_lite::future::yield_now().await;
+                }
+                outbox.send_now(&mut grant(4, 4).to_vec()).await.unwrap();
+                outbox.close();
+            };
+            futures_lite::future::zip(writer.run(), work).await.0.unwrap();
+        });
+        let all = read_all(kept.0.lock().unwrap().clone()).unwrap();
+        let ids: Vec<u32> = all
+            .iter()
+            .map(|i| if let Incoming::Grant(id, _) = i { *id } else { 0 })
+            .collect();
+        assert_eq!(ids, [1, 2, 3, 4]);
+    }
+
     #[test]
     fn a_large_data_frame_comes_in_chunks_and_an_optional_one_is_passed_over() {
         let mut bytes = vec![0, 0, 0, 2, 0x90, 1, 2];
@@ -394,7 +539,7 @@ mod tests {
             .iter()
             .map(|i| if let Incoming::Data(3, c) = i { c.len() } else { 0 })
             .collect();
-        assert_eq!(sizes, [CHUNK_BYTES; 4]);
+        assert_eq!(sizes, [CHUNK_BYTES; 2]);
     }
 
     #[test]

@@ -6,9 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::frame::{HEADER_BYTES, Header, Kind};
 use super::guard::Map;
-use super::{CONTROL_MAX_BYTES, DATA_MAX_BYTES, DEPTH_MAX, PROTOCOL, REQUESTS_MAX, WINDOW_BYTES};
+use super::{CONTROL_MAX_BYTES, DATA_LEAST_BYTES, DATA_MAX_BYTES, DEPTH_MAX, PROTOCOL, REQUESTS_MAX, WINDOW_BYTES};
 use crate::catalog::VerbInfo;
-use crate::chunk::CHUNK_BYTES;
 use crate::digest::{Algorithm, Digest};
 use crate::error::{Error, ErrorKind, Result};
 use crate::path::{PATH_MAX_BYTES, RemotePath};
@@ -90,6 +89,10 @@ pub struct Hello {
     /// Server: the ways to log in.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mechanisms: Vec<String>,
+    /// Server: what its first challenge on this connection adds to the client's nonce. Who knows it needs to wait for no challenge that says
+    /// nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nonce: Option<String>,
 }
 
 impl Hello {
@@ -102,6 +105,7 @@ impl Hello {
             required: Vec::new(),
             limits: Limits::default(),
             mechanisms: Vec::new(),
+            nonce: None,
         }
     }
 
@@ -130,7 +134,7 @@ impl Hello {
             window,
         } = self.limits;
         let least = Limits::default();
-        if control < least.control || (data as usize) < CHUNK_BYTES || depth < least.depth || requests == 0 || window == 0 {
+        if control < least.control || (data as usize) < DATA_LEAST_BYTES || depth < least.depth || requests == 0 || window == 0 {
             return Err(Error::unsupported(format!(
                 "the other side takes less than protocol {PROTOCOL} asks for"
             )));

@@ -1,6 +1,7 @@
 //! The wire: frames, the guard in front of every control frame, and the messages. Pure code but for [`io`], which moves whole
 //! frames over any stream; the only room of Ferry that knows bytes. docs/PROTOCOL.md is the law for all of it.
 
+mod direct;
 pub mod flow;
 pub mod frame;
 pub mod guard;
@@ -21,6 +22,8 @@ pub const CONTROL_MAX_BYTES: usize = 64 * 1024;
 pub const CONTROL_MAX_BYTES_BEFORE_LOGIN: usize = 4 * 1024;
 /// The longest contents of a data frame, in bytes.
 pub const DATA_MAX_BYTES: usize = 1024 * 1024;
+/// What every side takes in one data frame at least, in bytes (docs/PROTOCOL.md, section 2).
+pub const DATA_LEAST_BYTES: usize = 256 * 1024;
 /// How deep MessagePack may be nested; the message itself is depth 1.
 pub const DEPTH_MAX: usize = 16;
 /// The most keys a map may have.

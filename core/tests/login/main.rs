@@ -249,6 +249,16 @@ fn a_new_password_gets_the_recommended_cost() {
 }
 
 #[test]
+fn the_challenge_to_a_token_is_foreseen_and_no_other() {
+    for method in Method::ALL {
+        let (client, login) = start(secret(method, true), BOUND);
+        let foreseen = client.foreseen(NONCES[1]);
+        let (_, step) = challenge(&login, Standing::Open(credential(method)), BOUND).unwrap();
+        assert_eq!(foreseen, (method == Method::Token).then_some(step.data), "{method}");
+    }
+}
+
+#[test]
 fn nothing_secret_is_shown() {
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte}, ")).collect::<String>();
     let mut shown = String::new();

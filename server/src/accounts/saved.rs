@@ -211,11 +211,14 @@ mod tests {
     use ferry_core::ErrorKind;
     use ferry_core::login::{Channel, ClientLogin, Opening, Secret};
 
+    /// What a server adds to a client's nonce.
+    const NONCE: &str = "3rfcNHYJY1ZVvWVs7j4a5678";
+
     /// Logs in by a token; gives the account's name.
     fn log_in(accounts: &Accounts, token: &Token) -> Result<String> {
         let (client, step) = ClientLogin::start(Secret::Token(token.clone()), Channel::Plain)?;
         let opening = Opening::read(step.mechanism, &step.data, Channel::Plain)?;
-        let (who, server, challenge) = accounts.challenge(opening)?;
+        let (who, server, challenge) = accounts.challenge(opening, NONCE)?;
         let (finish, answer) = client.answer(None, &challenge.data)?;
         finish.check(&server.finish(&answer)?)?;
         accounts.log_in(&who)?;
@@ -316,7 +319,7 @@ mod tests {
         let token = accounts.save_login(&claimed(&accounts, "alice"), "").unwrap();
         let (_, step) = ClientLogin::start(Secret::Token(token.clone()), Channel::Plain).unwrap();
         let opening = Opening::read(step.mechanism, &step.data, Channel::Plain).unwrap();
-        let (who, ..) = accounts.challenge(opening).unwrap();
+        let (who, ..) = accounts.challenge(opening, NONCE).unwrap();
         assert_eq!(accounts.save_login(&who, "").unwrap_err().kind, ErrorKind::Denied);
         assert!(accounts.log_in(&who).is_ok());
         accounts.log_out("alice", &[]).unwrap();

@@ -2,11 +2,15 @@
 //!
 //! Locks are taken in this order: a slot's lane, the ledger, the books. None is held across an await.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use ferry_core::store::{Check, Entry, Home, Listing, Partial, ReadRequest, Source, Upload, UploadRequest, Usage};
+use async_lock::{OnceCell, Semaphore};
+use ferry_core::rt::Batches;
+use ferry_core::store::{
+    Check, Entry, Home, Listing, Partial, ReadRequest, Source, Stored, Upload, UploadRequest, Usage, WholeUpload,
+};
 use ferry_core::verb::BoxFuture;
 use ferry_core::{Digest, Error, HomePath, Result, rt};
 use rustix::fs::{AtFlags, Mode, RenameFlags, mkdirat, renameat_with, unlinkat};
@@ -18,7 +22,7 @@ use crate::ledger::{Ledger, recount};
 use crate::listing::LocalListing;
 use crate::source::LocalSource;
 use crate::staging::{Lane, Slot, Staging, is_id};
-use crate::{Durability, claim, lock, now};
+use crate::{Durability, claim, lock, now, whole};
 
 /// How long to wait at most for a few chunks on their way to the disk.
 const SETTLE_MAX: Duration = Duration::from_secs(5);
@@ -32,10 +36,20 @@ pub(crate) struct Inner {
     /// Held during every change of the tree, so that what is replaced or removed is what was counted.
     pub(crate) ledger: Mutex<Ledger>,
     pub(crate) books: Mutex<Books>,
+    /// Whether the books say what is used. Until then nothing reads that, and nothing changes the tree.
+    pub(crate) is_counted: AtomicBool,
+    /// One counts for all who wait. An asynchronous cell, for none of them is to keep a thread.
+    pub(crate) counting: OnceCell<()>,
     /// Folders that are being flushed.
     pub(crate) flushes: Flushes,
     /// Told when a writer has written something or ended.
     pub(crate) progress: Condvar,
+    /// Small files that wait to be stored.
+    pub(crate) jobs: Arc<whole::Jobs>,
+    /// How many of them may wait.
+    pub(crate) room: Arc<Semaphore>,
+    /// Files that wait to be opened, and read when they are small.
+    pub(crate) opens: Arc<Batches<rt::Call>>,
 }
 
 impl Inner {
@@ -61,8 +75,15 @@ impl Inner {
         if self.durability == Durability::Relaxed || path.is_root() {
             return Ok(());
         }
-        let place = self.jail.place(path)?;
-        self.flushes.settle(&place.folder).map_err(|errno| failed(path, errno))
+        self.settle_folder(path, &self.jail.place(path)?)
+    }
+
+    /// As [`Self::make_durable`], for an entry whose folder is open.
+    pub(crate) fn settle_folder(&self, path: &HomePath, place: &Place) -> Result<()> {
+        match self.durability {
+            Durability::Strict => self.flushes.settle(&place.folder).map_err(|errno| failed(path, errno)),
+            Durability::Relaxed => Ok(()),
+        }
     }
 
     fn make_dir(&self, path: &HomePath) -> Result<()> {
@@ -244,7 +265,7 @@ impl Inner {
             let books = lock(&self.books);
             (books.usage, books.ids().len() as u64)
         };
-        let counted = recount(&self.jail).map_err(|errno| Error::from_io("home", errno.into()))?;
+        let counted = recount(&self.jail, usize::MAX).map_err(|errno| Error::from_io("home", errno.into()))?;
         if repair && used != counted {
             ledger.before_change()?;
             lock(&self.books).usage.used = counted;
@@ -257,8 +278,11 @@ impl Inner {
         })
     }
 
-    /// Writes the ledger down.
+    /// Writes the ledger down. Of a home that is not counted yet there is nothing to say, and the stop does not wait for it.
     pub(crate) fn close(&self) -> Result<()> {
+        if !self.is_counted.load(Ordering::Acquire) {
+            return Ok(());
+        }
         let mut ledger = lock(&self.ledger);
         if ledger.is_written() {
             return Ok(());
@@ -280,7 +304,7 @@ pub(crate) struct LocalHome(pub(crate) Arc<Inner>);
 
 impl LocalHome {
     /// Runs blocking work on the home.
-    fn run<'a, T: Send + 'static>(
+    pub(crate) fn run<'a, T: Send + 'static>(
         &self,
         work: impl FnOnce(&Arc<Inner>) -> Result<T> + Send + 'static,
     ) -> BoxFuture<'a, Result<T>> {
@@ -305,17 +329,17 @@ impl Home for LocalHome {
 
     fn make_dir<'a>(&'a self, path: &'a HomePath) -> BoxFuture<'a, Result<()>> {
         let path = path.clone();
-        self.run(move |inner| inner.make_dir(&path))
+        self.counted(move |inner| inner.make_dir(&path))
     }
 
     fn remove_file<'a>(&'a self, path: &'a HomePath) -> BoxFuture<'a, Result<()>> {
         let path = path.clone();
-        self.run(move |inner| inner.remove_file(&path))
+        self.counted(move |inner| inner.remove_file(&path))
     }
 
     fn remove_dir<'a>(&'a self, path: &'a HomePath) -> BoxFuture<'a, Result<()>> {
         let path = path.clone();
-        self.run(move |inner| inner.remove_dir(&path))
+        self.counted(move |inner| inner.remove_dir(&path))
     }
 
     fn make_durable<'a>(&'a self, path: &'a HomePath) -> BoxFuture<'a, Result<()>> {
@@ -325,15 +349,30 @@ impl Home for LocalHome {
 
     fn rename<'a>(&'a self, from: &'a HomePath, to: &'a HomePath, no_clobber: bool) -> BoxFuture<'a, Result<()>> {
         let (from, to) = (from.clone(), to.clone());
-        self.run(move |inner| inner.rename(&from, &to, no_clobber))
+        self.counted(move |inner| inner.rename(&from, &to, no_clobber))
     }
 
     fn open(&self, request: ReadRequest) -> BoxFuture<'_, Result<Box<dyn Source>>> {
-        self.run(move |inner| Ok(Box::new(LocalSource::open(&inner.jail, request)?) as Box<dyn Source>))
+        let inner = self.0.clone();
+        let is_short = request.held.is_none();
+        let open = move || Ok(Box::new(LocalSource::open(&inner.jail, request)?) as Box<dyn Source>);
+        match is_short {
+            // Small files are asked for in numbers.
+            true => Box::pin(async move { self.0.opens.call(open).await }),
+            // What the client holds is hashed.
+            false => Box::pin(rt::unblock(open)),
+        }
     }
 
     fn upload(&self, request: UploadRequest) -> BoxFuture<'_, Result<Box<dyn Upload>>> {
-        self.run(move |inner| claim::open_upload(inner, request))
+        self.counted(move |inner| claim::open_upload(inner, request))
+    }
+
+    fn store(&self, file: WholeUpload) -> BoxFuture<'_, Result<Stored>> {
+        Box::pin(async move {
+            self.wait_for_count().await?;
+            whole::store(&self.0, file).await
+        })
     }
 
     fn partials(&self) -> BoxFuture<'_, Result<Vec<Partial>>> {
@@ -346,7 +385,9 @@ impl Home for LocalHome {
     }
 
     fn usage(&self) -> BoxFuture<'_, Result<Usage>> {
-        let usage = lock(&self.0.books).usage;
-        Box::pin(async move { Ok(usage) })
+        Box::pin(async move {
+            self.wait_for_count().await?;
+            Ok(lock(&self.0.books).usage)
+        })
     }
 }

@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
 use ferry_core::store::{Entry, EntryKind, Version};
 use ferry_core::{Error, ErrorKind, HomePath, Result};
@@ -48,8 +49,8 @@ pub(crate) struct Jail {
 /// A name in an open folder: where an entry is or will be.
 #[derive(Debug)]
 pub(crate) struct Place {
-    /// The folder; it can be flushed.
-    pub(crate) folder: OwnedFd,
+    /// The folder; it can be flushed. Places in one folder may share it.
+    pub(crate) folder: Arc<OwnedFd>,
     /// One name, without a slash.
     pub(crate) name: Vec<u8>,
 }
@@ -114,7 +115,7 @@ impl Jail {
         };
         let folder = open_folder(&self.root, relative(&parent)).map_err(|errno| failed(path, errno))?;
         Ok(Place {
-            folder,
+            folder: Arc::new(folder),
             name: name.to_vec(),
         })
     }
@@ -268,7 +269,7 @@ mod tests {
             let flags = OFlags::WRONLY | OFlags::CREATE;
             let file = open_beneath(&at, b"f", flags, Mode::RUSR).unwrap();
             rustix::io::write(&file, b"x").unwrap();
-            assert_eq!(crate::ledger::recount(&jail), Ok(level as u64 + 1));
+            assert_eq!(crate::ledger::recount(&jail, usize::MAX), Ok(level as u64 + 1));
         }
         crate::purge::remove_all(std::fs::File::open(folder.path()).unwrap(), "alice").unwrap();
     }

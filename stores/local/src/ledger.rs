@@ -106,8 +106,11 @@ fn read(folder: &OwnedFd, user: &str) -> Option<Record> {
 
 /// Counts the bytes of all files in a home, each name for itself. Folders that the server may not read count nothing, for
 /// nobody gets at them through it.
-pub(crate) fn recount(jail: &Jail) -> Result<u64, Errno> {
-    let mut used: u64 = 0;
+///
+/// # Errors
+/// `OVERFLOW` when there are more than `most` entries, and what the file system says.
+pub(crate) fn recount(jail: &Jail, most: usize) -> Result<u64, Errno> {
+    let (mut used, mut left): (u64, usize) = (0, most);
     let mut folders = vec![b".".to_vec()];
     while let Some(path) = folders.pop() {
         let folder = match jail.folder_raw(&path) {
@@ -122,6 +125,7 @@ pub(crate) fn recount(jail: &Jail) -> Result<u64, Errno> {
             if name == b"." || name == b".." {
                 continue;
             }
+            left = left.checked_sub(1).ok_or(Errno::OVERFLOW)?;
             let stat = match statat(dir.fd()?, name, AtFlags::SYMLINK_NOFOLLOW) {
                 Err(Errno::NOENT) => continue,
                 stat => stat?,

@@ -13,16 +13,19 @@
 
 mod books;
 mod claim;
+mod counting;
 mod flush;
 mod home;
 mod jail;
 mod ledger;
 mod listing;
+mod proof;
 mod purge;
 mod source;
 mod staging;
 mod threads;
 mod upload;
+mod whole;
 mod writer;
 
 use std::collections::HashMap;
@@ -30,10 +33,12 @@ use std::fs::DirBuilder;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_lock::OnceCell;
+use ferry_core::rt::Batches;
 use ferry_core::store::{Check, Home, Store};
 use ferry_core::verb::BoxFuture;
 use ferry_core::{Error, Result, User, rt};
@@ -41,6 +46,7 @@ use rustix::fs::{Mode, OFlags, fsync, mkdirat, open};
 use rustix::io::Errno;
 
 use crate::books::Books;
+use crate::counting::AT_ONCE_ENTRIES;
 use crate::flush::Flushes;
 use crate::home::{Inner, LocalHome};
 use crate::jail::{Jail, open_beneath, open_folder};
@@ -49,6 +55,10 @@ use crate::purge::remove_all;
 use crate::staging::Staging;
 
 pub use ferry_core::store::Durability;
+
+/// So many files of one home that wait to be opened and read are worth a thread more, and the most threads: enough to keep a disk busy.
+const OPENS: usize = 8;
+const OPENING_THREADS: usize = 8;
 
 /// How a [`LocalStore`] works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -110,9 +120,11 @@ impl LocalStore {
     async fn local_home(&self, user: &str) -> Result<LocalHome> {
         User::check_name(user)?;
         let cell = lock(&self.homes).entry(user.to_owned()).or_default().clone();
-        let open = || {
+        let open = || async {
             let (folders, options, user) = (self.folders.clone(), self.options, user.to_owned());
-            rt::unblock(move || open_home(&folders, options, &user))
+            let home = rt::unblock(move || open_home(&folders, options, &user)).await?;
+            home.begin_count();
+            Ok(home)
         };
         cell.get_or_try_init(open).await.cloned()
     }
@@ -130,7 +142,7 @@ impl Store for LocalStore {
     fn check<'a>(&'a self, user: &'a str, repair: bool) -> BoxFuture<'a, Result<Check>> {
         Box::pin(async move {
             let home = self.local_home(user).await?;
-            rt::unblock(move || home.0.check(repair)).await
+            home.counted(move |inner| inner.check(repair)).await
         })
     }
 
@@ -166,7 +178,7 @@ fn stays(errno: Errno) -> Error {
     }
 }
 
-/// Opens one home: counts it when its ledger is not right, and finds its unfinished uploads.
+/// Opens one home, and finds its unfinished uploads. What a large one uses is still to be counted when its ledger is not right.
 fn open_home(folders: &Folders, options: Options, user: &str) -> Result<LocalHome> {
     let failed = |errno: Errno| Error::from_io(format_args!("home of {user}"), errno.into());
     drop(make_folder(&folders.homes, user).map_err(failed)?);
@@ -181,11 +193,15 @@ fn open_home(folders: &Folders, options: Options, user: &str) -> Result<LocalHom
         );
     }
     let (ledger, used) = Ledger::open(folders.ledger.clone(), user);
-    let mut books = Books::default();
-    books.usage.used = match used {
-        Some(used) => used,
-        None => ledger::recount(&jail).map_err(failed)?,
+    let used = match used {
+        Some(used) => Some(used),
+        None => match ledger::recount(&jail, AT_ONCE_ENTRIES) {
+            Err(Errno::OVERFLOW) => None,
+            counted => Some(counted.map_err(failed)?),
+        },
     };
+    let mut books = Books::default();
+    books.usage.used = used.unwrap_or_default();
     for tracked in staging.load(now()).map_err(failed)? {
         books.adopt(tracked);
     }
@@ -195,8 +211,13 @@ fn open_home(folders: &Folders, options: Options, user: &str) -> Result<LocalHom
         durability: options.durability,
         ledger: Mutex::new(ledger),
         books: Mutex::new(books),
+        is_counted: AtomicBool::new(used.is_some()),
+        counting: OnceCell::new(),
         flushes: Flushes::default(),
         progress: Condvar::new(),
+        jobs: whole::jobs(),
+        room: whole::room(),
+        opens: Batches::of_calls(OPENS, OPENING_THREADS),
     })))
 }
 

@@ -11,26 +11,37 @@ use crate::jail::{Jail, entry, failed};
 const BATCH_ENTRIES: usize = 1024;
 
 /// A folder being read.
-#[derive(Debug)]
 pub(crate) struct LocalListing {
     path: HomePath,
-    /// Read together with the opening.
-    first: Option<Vec<Entry>>,
-    /// Gone at the end, and while a batch is being read.
-    dir: Option<Dir>,
+    /// The next entries: those read together with the opening, or those that are being read while the last ones are on their way. Gone
+    /// at the end, and when waiting for them was broken off.
+    next: Option<Next>,
     is_at_end: bool,
+}
+
+enum Next {
+    Read(Batch),
+    Coming(rt::Task<Result<Batch>>),
+}
+
+/// Some entries, and the folder to go on with; none behind the last.
+type Batch = (Vec<Entry>, Option<Dir>);
+
+impl std::fmt::Debug for LocalListing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "LocalListing({})", self.path)
+    }
 }
 
 impl LocalListing {
     /// Opens the folder and reads the first entries.
     pub(crate) fn open(jail: &Jail, path: HomePath) -> Result<Self> {
-        let mut dir = Dir::new(jail.folder(&path)?).map_err(|errno| failed(&path, errno))?;
-        let (batch, is_at_end) = read_batch(&mut dir, &path)?;
+        let dir = Dir::new(jail.folder(&path)?).map_err(|errno| failed(&path, errno))?;
+        let first = read_batch(dir, &path)?;
         Ok(Self {
             path,
-            first: Some(batch),
-            dir: (!is_at_end).then_some(dir),
-            is_at_end,
+            next: Some(Next::Read(first)),
+            is_at_end: false,
         })
     }
 }
@@ -38,35 +49,30 @@ impl LocalListing {
 impl Listing for LocalListing {
     fn next(&mut self) -> BoxFuture<'_, Result<Vec<Entry>>> {
         Box::pin(async move {
-            if let Some(batch) = self.first.take() {
-                return Ok(batch);
-            }
             if self.is_at_end {
                 return Ok(Vec::new());
             }
             let path = self.path.clone();
-            let Some(mut dir) = self.dir.take() else {
-                return Err(Error::internal(format!("{path}: reading it was broken off")).at(&path));
+            let (batch, dir) = match self.next.take() {
+                Some(Next::Read(batch)) => batch,
+                Some(Next::Coming(task)) => task.await?,
+                None => return Err(Error::internal(format!("{path}: reading it was broken off")).at(&path)),
             };
-            let (dir, batch) = rt::unblock(move || {
-                let batch = read_batch(&mut dir, &path);
-                (dir, batch)
-            })
-            .await;
-            let (batch, is_at_end) = batch?;
-            self.is_at_end = is_at_end;
-            self.dir = (!is_at_end).then_some(dir);
+            match dir {
+                Some(dir) => self.next = Some(Next::Coming(rt::spawn(rt::unblock(move || read_batch(dir, &path))))),
+                None => self.is_at_end = true,
+            }
             Ok(batch)
         })
     }
 }
 
-/// The next entries, and whether they were the last. Entries that are gone or cannot be read are left out.
-fn read_batch(dir: &mut Dir, path: &HomePath) -> Result<(Vec<Entry>, bool)> {
+/// The next entries. Those that are gone or cannot be read are left out.
+fn read_batch(mut dir: Dir, path: &HomePath) -> Result<Batch> {
     let mut batch = Vec::new();
     while batch.len() < BATCH_ENTRIES {
         let Some(item) = dir.read() else {
-            return Ok((batch, true));
+            return Ok((batch, None));
         };
         let item = item.map_err(|errno| failed(path, errno))?;
         let name = item.file_name().to_bytes();
@@ -78,5 +84,5 @@ fn read_batch(dir: &mut Dir, path: &HomePath) -> Result<(Vec<Entry>, bool)> {
             batch.push(entry(name, &stat));
         }
     }
-    Ok((batch, false))
+    Ok((batch, Some(dir)))
 }

@@ -12,10 +12,11 @@ use ferry_core::{Algorithm, Chunk, Digest, Error, ErrorKind, Hasher, HomePath, R
 use rustix::fs::{Stat, fstat};
 
 use crate::jail::{Jail, counted, executable, modified, version};
+use crate::proof;
 use crate::threads::Permit;
 
 /// Chunks that the thread is ahead: enough to keep disk and network busy at once.
-const AHEAD_CHUNKS: usize = 3;
+const AHEAD_CHUNKS: usize = 1;
 
 /// A file being read.
 pub(crate) struct LocalSource {
@@ -49,11 +50,15 @@ impl LocalSource {
             size: counted(&stat),
             modified: modified(&stat),
             executable: executable(&stat),
-            digest: None,
+            digest: proof::kept(&file, &stat),
             version: version(&stat),
         };
         let nothing = request.algorithm.digest(b"");
+        let known = info
+            .digest
+            .filter(|kept| request.reader_checks && kept.algorithm() == request.algorithm);
         let mut reader = Reader {
+            known,
             hasher: request.algorithm.hasher(),
             path: request.path,
             file,
@@ -143,13 +148,15 @@ impl Source for LocalSource {
     }
 }
 
-/// Reads a file from the first byte to the last and hashes it.
+/// Reads a file from the first byte to the last, and hashes it where that was not done before.
 struct Reader {
     path: HomePath,
     file: File,
     stat: Stat,
     size: u64,
     at: u64,
+    /// The digest of the whole file, when it need not be computed.
+    known: Option<Digest>,
     hasher: Hasher,
 }
 
@@ -160,7 +167,11 @@ impl Reader {
             return Ok(Start::BEGINNING);
         };
         let mut prefix = Algorithm::Blake3.hasher();
-        hash_prefix(&self.file, held.offset, &mut [&mut self.hasher, &mut prefix]).map_err(|error| self.failed(error))?;
+        let hashed = match self.known {
+            Some(_) => hash_prefix(&self.file, held.offset, &mut [&mut prefix]),
+            None => hash_prefix(&self.file, held.offset, &mut [&mut self.hasher, &mut prefix]),
+        };
+        hashed.map_err(|error| self.failed(error))?;
         if prefix.finish() != held.prefix {
             self.hasher = algorithm.hasher();
             return Ok(Start::BEGINNING);
@@ -184,7 +195,9 @@ impl Reader {
             .read_exact_at(&mut chunk, self.at)
             .map_err(|error| self.failed(error))?;
         self.at += chunk.len() as u64;
-        self.hasher.update(&chunk);
+        if self.known.is_none() {
+            self.hasher.update(&chunk);
+        }
         Ok(Some(chunk))
     }
 
@@ -195,7 +208,7 @@ impl Reader {
         if (counted(&stat), modified(&stat)) != (self.size, modified(&self.stat)) {
             return Err(self.changed());
         }
-        Ok(self.hasher.finish())
+        Ok(self.known.unwrap_or_else(|| self.hasher.finish()))
     }
 
     fn piece(&mut self) -> Result<Piece> {

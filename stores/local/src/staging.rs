@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use ferry_core::{Digest, Hasher, HomePath, RemotePath};
-use rustix::fs::{AtFlags, Dir, Mode, OFlags, RenameFlags, Stat, fstat, fsync, renameat, renameat_with, unlinkat};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, RenameFlags, Stat, fchmod, fstat, fsync, renameat, renameat_with, unlinkat};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
@@ -70,13 +70,7 @@ pub(crate) struct Midstate {
 impl Slot {
     /// An empty one with a new name.
     pub(crate) fn new(now: i64) -> Result<Self, Errno> {
-        let mut bytes = [0_u8; ID_DIGITS / 2];
-        let mut filled = 0;
-        while filled < bytes.len() {
-            filled += rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty())?;
-        }
-        let id = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self::found(id, 0, now))
+        Ok(Self::found(format!("{:016x}", random()?), 0, now))
     }
 
     fn found(id: String, held: u64, touched: i64) -> Self {
@@ -120,13 +114,16 @@ struct Meta {
 #[derive(Debug)]
 pub(crate) struct Staging {
     folder: OwnedFd,
+    /// What the next file without a slot is called: a count that starts anywhere.
+    next: AtomicU64,
 }
 
 impl Staging {
     /// The folder called `name` in the folder of all of them.
     pub(crate) fn open(all: impl AsFd, name: &str) -> Result<Self, Errno> {
         let folder = open_folder(all, name.as_bytes())?;
-        Ok(Self { folder })
+        let next = AtomicU64::new(random()?);
+        Ok(Self { folder, next })
     }
 
     /// The number of the file system that it lies on.
@@ -205,9 +202,23 @@ impl Staging {
         Ok(())
     }
 
-    /// Gives the slot's file its place in the home, in one step.
-    pub(crate) fn publish(&self, slot: &Slot, place: &Place, flags: RenameFlags) -> Result<(), Errno> {
-        renameat_with(&self.folder, slot.id.as_str(), &place.folder, place.name.as_slice(), flags)
+    /// Gives the file of that name its place in the home, in one step.
+    pub(crate) fn publish(&self, name: &str, place: &Place, flags: RenameFlags) -> Result<(), Errno> {
+        renameat_with(&self.folder, name, &place.folder, place.name.as_slice(), flags)
+    }
+
+    /// A new file for contents that are all here, and its name: nobody looks for it, and without a description it is removed when
+    /// the home is next opened.
+    pub(crate) fn create(&self, executable: bool) -> Result<(String, File), Errno> {
+        let name = format!("{:016x}", self.next.fetch_add(1, Ordering::Relaxed));
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
+        let mode = if executable { Mode::RWXU } else { PRIVATE };
+        let file = File::from(open_beneath(&self.folder, name.as_bytes(), flags, mode)?);
+        if executable {
+            // The process may mask that right away.
+            fchmod(&file, mode)?;
+        }
+        Ok((name, file))
     }
 
     /// Removes the slot's description: the file itself was published.
@@ -248,7 +259,8 @@ impl Staging {
         }
     }
 
-    fn unlink(&self, name: &str) -> Result<(), Errno> {
+    /// Removes a file of the folder.
+    pub(crate) fn unlink(&self, name: &str) -> Result<(), Errno> {
         unlinkat(&self.folder, name, AtFlags::empty())
     }
 
@@ -310,6 +322,15 @@ impl Staging {
         slot.is_described.store(true, Ordering::Release);
         Some(Tracked::new(Arc::new(slot), path, size, expected))
     }
+}
+
+fn random() -> Result<u64, Errno> {
+    let mut bytes = [0_u8; ID_DIGITS / 2];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        filled += rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty())?;
+    }
+    Ok(u64::from_be_bytes(bytes))
 }
 
 /// Whether a text can be an id: anything else never becomes a name.

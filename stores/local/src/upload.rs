@@ -14,8 +14,8 @@ use crate::threads::Permit;
 use crate::writer::{Feed, Writer};
 use crate::{jail, lock};
 
-/// Chunks on their way to the thread: enough to keep network and disk busy at once.
-const FEED_CHUNKS: usize = 3;
+/// Chunks on their way to the thread. More wait at the connection, as many as a window has.
+const FEED_CHUNKS: usize = 1;
 
 /// An upload being written.
 pub(crate) struct LocalUpload {

@@ -18,7 +18,7 @@ use crate::home::Inner;
 use crate::jail::{Place, check_regular, counted, executable, failed, modified, timespec, version};
 use crate::source::hash_range;
 use crate::staging::{Lane, Midstate, Slot};
-use crate::{Durability, lock, now};
+use crate::{Durability, lock, now, proof};
 
 /// How often an upload's description is brought up to date and flushed, in bytes. After a restart less than that has to be hashed
 /// again, a tenth of a second's work of one core; and a power cut costs what the kernel had not written yet, not the whole upload.
@@ -213,7 +213,7 @@ impl Writer {
             let text = format!("{path}: the bytes that arrived have {ours}, announced was {digest}");
             return Err(Error::new(ErrorKind::DigestMismatch, text).at(path).hint("try again"));
         }
-        if let Err(error) = self.make_durable(&mut lane, held) {
+        if let Err(error) = self.make_durable(&mut lane, held, &ours) {
             // What a failed flush left in memory cannot be trusted, and asking again would find no error.
             self.throw_away(&mut lane);
             return Err(error);
@@ -231,8 +231,8 @@ impl Writer {
         })
     }
 
-    /// Gives the file its length, mode and time, and flushes it.
-    fn make_durable(&self, lane: &mut Lane, held: u64) -> Result<()> {
+    /// Gives the file its length, mode, time and proof, and flushes it.
+    fn make_durable(&self, lane: &mut Lane, held: u64, digest: &Digest) -> Result<()> {
         let mut make = || -> std::io::Result<()> {
             let file = self.inner.staging.file(&self.slot, lane)?;
             if counted(&fstat(&file)?) != held {
@@ -255,6 +255,7 @@ impl Writer {
                     },
                 )?;
             }
+            proof::keep(&file, digest);
             match self.inner.durability {
                 Durability::Strict => file.sync_all(),
                 Durability::Relaxed => Ok(()),
@@ -287,7 +288,7 @@ impl Writer {
         let Some(tracked) = lock(&inner.books).take(&self.slot.id, self.lease) else {
             return Err(lease_lost(path));
         };
-        let renamed = inner.staging.publish(&self.slot, &place, flags);
+        let renamed = inner.staging.publish(&self.slot.id, &place, flags);
         let mut books = lock(&inner.books);
         if let Err(errno) = renamed {
             books.put_back(tracked);

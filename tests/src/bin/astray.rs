@@ -1,6 +1,6 @@
 //! A server with verbs of its own, as a stranger would build it, some of which go astray: one panics, one never returns, one blocks
-//! its thread, one hands out a home's secrets if it can, one writes past the quota, three return more than anybody can hold. And one that
-//! behaves, which no client was built with.
+//! its thread, one hands out a home's secrets if it can, one writes past the quota, three return more than anybody can hold. And two that
+//! behave: one that no client was built with, and one that does nothing, to measure what a request costs by itself.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,6 +15,18 @@ use ferry_core::{
 use ferry_server::Parts;
 use ferry_store_local::{Durability, LocalStore, Options};
 use {ferry_session as _, ferry_upload as _};
+
+args! {
+    /// Does nothing: what a request costs by itself.
+    pub(crate) struct Nothing {}
+}
+
+impl Verb for Nothing {
+    const SPEC: Spec = Spec::of::<Self>("nothing", Access::Public);
+    async fn run(self, _ctx: &mut Context<'_>) -> Result<Reply> {
+        Ok(Reply::done())
+    }
+}
 
 args! {
     /// Prints a text back in capitals.
@@ -64,6 +76,7 @@ impl Verb for Shout {
         Ok(Reply::text(format!("{}{end}", self.text.to_uppercase())))
     }
 }
+ferry_core::register!(Nothing);
 ferry_core::register!(Shout);
 
 args! {

@@ -8,6 +8,7 @@ from .suite import answer
 from .trouble import Broken, Skipped, check
 
 OTHER_NAME = "ferry-conform-nobody"
+NOBODYS_TOKEN = "ferry-token-v1:" + "0" * 16 + ":" + "A" * 43
 
 
 def _refused(suite, peer, login, data=None, challenge=None, kinds=("login_refused",)):
@@ -69,6 +70,25 @@ def the_server_adds_a_nonce(suite):
             if not nonce.startswith("r=" + login.nonce) or nonce in seen:
                 raise Broken("another nonce that starts with the client's", challenge, peer)
             seen.add(nonce)
+
+
+@check("login-token-nonce", "5")
+def the_token_challenge_is_known_before(suite):
+    """When the server's hello has a `nonce`, the challenge to a first login by a token is `r=`, the client's nonce and that one."""
+    seen = set()
+    for _ in range(2):
+        with suite.greeted() as peer:
+            said = peer.hello["nonce"]
+            if said is None:
+                raise Skipped("the server's hello has no nonce")
+            if said in seen:
+                raise Broken("another nonce for every connection", str(peer.hello), peer, "4")
+            seen.add(said)
+            # An id that is nobody's is challenged like any other.
+            login = suite.login(peer, token=NOBODYS_TOKEN)
+            challenge = suite.challenge(peer, login)["data"].decode("utf-8", "replace")
+            if challenge != "r=" + login.nonce + said:
+                raise Broken(f"the challenge r={login.nonce}{said}", challenge, peer)
 
 
 @check("login-wrong-password", "5")

@@ -21,7 +21,7 @@ use ferry_core::{Algorithm, Chunk, Digest, HomePath, Result, rt};
 use ferry_store_local::{LocalStore, Options};
 
 /// More than a chunk, so that a thread writes it.
-const LARGE: usize = 1_000_000;
+const LARGE: usize = 2_000_000;
 
 /// A store in a folder of its own, and the home of alice.
 struct Bed {

@@ -289,3 +289,16 @@ fn the_offset_that_a_takeover_is_told_outlives_a_crash() {
     assert_eq!(newer.start().offset, 1000);
     assert_eq!(after_a_crash(&bed)[0].received, 1000);
 }
+
+#[test]
+fn a_large_home_is_counted_after_it_was_opened() {
+    let bed = Bed::new(None);
+    bed.put("/f", b"12345").unwrap();
+    // More than is counted at once.
+    for n in 0..10_100 {
+        std::fs::write(bed.real(&n.to_string()), "1").unwrap();
+    }
+    let bed = bed.restart(false);
+    bed.put("/g", b"123").unwrap();
+    assert_eq!(bed.books(), (10_108, 0));
+}

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ferry_core::store::{Home, UploadRequest};
+use ferry_core::store::{Home, UploadRequest, WholeUpload};
 use ferry_core::{Chunk, ErrorKind, Result, rt};
 
 use crate::{Bed, bytes, md5, path, recount, request, write};
@@ -28,7 +28,20 @@ impl Random {
 async fn step(home: &dyn Home, random: &mut Random) -> Result<()> {
     let name = |random: &mut Random| format!("/{}", random.below(4));
     let at = name(random);
-    match random.below(8) {
+    match random.below(10) {
+        8.. => {
+            let content = bytes([0, 10, 1000, 60_000][usize::try_from(random.below(4)).unwrap()]);
+            let whole = WholeUpload {
+                request: UploadRequest {
+                    no_clobber: random.below(4) == 0,
+                    ..request(&at, content.len())
+                },
+                digest: md5(&content),
+                contents: Chunk::from(&content[..]).into(),
+                spare_same: random.below(4) == 0,
+            };
+            home.store(whole).await.map(drop)
+        }
         0 => home.remove_file(&path(&at)).await,
         1 => home.rename(&path(&at), &path(&name(random)), random.below(2) == 0).await,
         2 => match home.partials().await?.first() {

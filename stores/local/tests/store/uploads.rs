@@ -1,8 +1,9 @@
 //! Uploads: commit, resume, takeover, and what is left when they fail.
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::sync::Arc;
 
-use ferry_core::store::{CODE_PRESENT, CODE_RESUME, CODE_START, UploadRequest};
+use ferry_core::store::{CODE_PRESENT, CODE_RESUME, CODE_START, UploadRequest, WholeUpload};
 use ferry_core::{Algorithm, Chunk, ErrorKind, Result, rt};
 
 use crate::{Bed, LARGE, bytes, md5, path, put, request, write};
@@ -359,4 +360,71 @@ fn an_upload_whose_folder_went_away_is_kept() {
     assert_eq!(bed.books(), (0, 3));
     rt::block_on(bed.home.make_dir(&path("/d"))).unwrap();
     assert_eq!(bed.open(request("/d/f", 3)).unwrap().start().offset, 3);
+}
+
+/// Small files stored at the same time, as many as a batch and more, into several folders.
+#[test]
+fn whole_files_leave_nothing_in_staging_however_they_end() {
+    let bed = Bed::new(Some(100_000));
+    for folder in ["/a", "/b"] {
+        rt::block_on(bed.home.make_dir(&path(folder))).unwrap();
+    }
+    let store = |at: String, contents: Vec<u8>, digest| {
+        let home = bed.home.clone();
+        let whole = WholeUpload {
+            request: request(&at, contents.len()),
+            contents: Arc::new(Chunk::from(&contents[..])),
+            digest,
+            spare_same: false,
+        };
+        rt::spawn(async move { home.store(whole).await.map(drop).map_err(|error| error.kind) })
+    };
+    let ends = rt::block_on(async {
+        let tasks: Vec<_> = (0..150)
+            .map(|n: usize| {
+                let contents = vec![7; n];
+                let digest = md5(if n.is_multiple_of(5) { b"other" } else { &contents });
+                store(
+                    format!("/{}/{n}", if n.is_multiple_of(2) { "a" } else { "b" }),
+                    contents,
+                    digest,
+                )
+            })
+            .collect();
+        let mut ends = Vec::new();
+        for task in tasks {
+            ends.push(task.await);
+        }
+        ends
+    });
+    for (n, end) in ends.iter().enumerate() {
+        assert_eq!(
+            *end,
+            if n.is_multiple_of(5) {
+                Err(ErrorKind::DigestMismatch)
+            } else {
+                Ok(())
+            },
+            "{n}"
+        );
+    }
+    assert!(bed.staged().is_empty());
+    assert_eq!(bed.books(), ((0..150).filter(|n: &u64| !n.is_multiple_of(5)).sum::<u64>(), 0));
+}
+
+#[test]
+fn a_whole_file_throws_away_what_an_earlier_try_left_of_it() {
+    let bed = Bed::new(None);
+    let mut upload = rt::block_on(bed.home.upload(request("/f", LARGE))).unwrap();
+    rt::block_on(write(&mut *upload, &bytes(LARGE / 2))).unwrap();
+    drop(upload);
+    let whole = WholeUpload {
+        request: request("/f", 3),
+        contents: Arc::new(Chunk::from(&b"abc"[..])),
+        digest: md5(b"abc"),
+        spare_same: false,
+    };
+    rt::block_on(bed.home.store(whole)).unwrap();
+    assert!(rt::block_on(bed.home.partials()).unwrap().is_empty());
+    assert_eq!((bed.books(), bed.staged().len()), ((3, 0), 0));
 }
