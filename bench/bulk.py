@@ -108,19 +108,23 @@ class PeerMover(Mover):
 
 
 class OurMover(Mover):
-    """Ours: a server of `Ours`, and what a client is told besides the verb."""
+    """Ours: a server of `Ours`, and what a client is told besides the verb. With `keep`, each upload goes where none was."""
 
-    def __init__(self, bench, name, source, out, clients, server, options=()):
+    def __init__(self, bench, name, source, out, clients, server, options=(), keep=False):
         super().__init__(bench, name, source, out)
-        self.clients, self.server, self.options = clients, server, options
+        self.clients, self.server, self.options, self.keep = clients, server, options, keep
+        self.there = ["there"]
 
     def go(self, op, timeout):
         recursive = ["-r"] * self.is_tree
         if op == "put":
-            self.server.run(self.clients, "rm", "-r", "there")
-            words = ["upload", *recursive, self.source, "--as", "there"]
+            if self.keep:
+                self.there.append(f"there-{len(self.there)}")
+            else:
+                self.server.run(self.clients, "rm", "-r", "there")
+            words = ["upload", *recursive, self.source, "--as", self.there[-1]]
         else:
-            words = ["download", *recursive, "there", "--as", self.back]
+            words = ["download", *recursive, self.there[-1], "--as", self.back]
         return self.server.run(self.clients, *words, options=self.options, timeout=timeout)
 
     def look(self):
@@ -133,7 +137,8 @@ class OurMover(Mover):
 
     def done(self):
         self.clean()
-        self.server.run(self.clients, "rm", "-r", "there")
+        for there in self.there:
+            self.server.run(self.clients, "rm", "-r", there)
 
 
 def compare(bench, row, movers, *, rate=None, add_md5=False, timeout=120, between=None, ops=("put", "get"), what=""):
@@ -215,10 +220,12 @@ def f4(bench):
         movers += [OurMover(bench, "ferry-relaxed", source, out, bench.clients, relaxed), OurMover(bench, "ferry", source, out, bench.clients, strict)]
         compare(bench, "F4", movers, rate=files)
     remove(source)
+    # On disk nothing is removed between runs: for a minute and more ext4 gives no freed inode out again, and looks through all of
+    # them for each new file, so every run would pay for the removal before it.
     source, out = tree(place, files, medium=place.disk), os.path.join(place.disk, "out")
     with (bench.ours("ferry-disk-relaxed", relaxed=True, medium=place.disk) as relaxed,
           bench.ours("ferry-disk", medium=place.disk) as strict):
-        movers = [OurMover(bench, server.name, source, out, bench.clients, server) for server in (relaxed, strict)]
+        movers = [OurMover(bench, server.name, source, out, bench.clients, server, keep=True) for server in (relaxed, strict)]
         compare(bench, "F4", [*movers, FsyncLoop(bench, "fsync-loop", source, out)], rate=files, between=os.sync, ops=("put",), what="on disk, ")
     remove(source)
 
@@ -239,12 +246,18 @@ class Md5sum(Mover):
 class FsyncLoop(Mover):
     """What durability costs when every file is flushed by itself. Its rate does not depend on how many files there are, so 500 will do."""
 
+    turn = 0
+
+    def clean(self):
+        """Leaves what the last run made, until the end."""
+        self.turn += 1
+
     def go(self, *_):
         share = min(500, self.bench.files)
-        self.bench.place.folder(self.back)
+        folder = self.bench.place.folder(os.path.join(self.back, str(self.turn)))
         start, cpu = time.perf_counter(), measure.own_cpu()
         for number in range(share):
-            handle = os.open(os.path.join(self.back, str(number)), os.O_CREAT | os.O_WRONLY, 0o644)
+            handle = os.open(os.path.join(folder, str(number)), os.O_CREAT | os.O_WRONLY, 0o644)
             os.write(handle, b"x" * 4096)
             os.fsync(handle)
             os.close(handle)
