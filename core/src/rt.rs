@@ -2,6 +2,7 @@
 //! side name its sockets. Everything else speaks `futures` traits.
 
 mod batches;
+mod together;
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 use futures_lite::FutureExt as _;
 
 pub use batches::{Batches, Call};
+pub use together::together;
 
 /// A task that runs beside its starter. Dropping it lets it run on; [`Task::cancel`] stops it.
 ///
