@@ -4,7 +4,8 @@
 //! For each of them the order is that of every commit: length, digest, flush of the file, rename, ledger, flush of the folder,
 //! and only then the answer. For all of them together: the files of a batch are written first, and the kernel is asked to begin
 //! writing each of them to the disk; so the first flush finds all of them in one transaction of the file system's journal, and
-//! the others have little left to wait for. A folder is flushed once for all that were renamed into it.
+//! several threads flush the others, which then wait for the device together. A folder is flushed once for all that were renamed
+//! into it.
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -13,10 +14,10 @@ use std::sync::Arc;
 
 use async_channel::Sender;
 use async_lock::{Semaphore, SemaphoreGuardArc};
-use ferry_core::rt::Batches;
+use ferry_core::rt::{self, Batches};
 use ferry_core::store::{FileInfo, Stored, WholeUpload};
 use ferry_core::{Error, ErrorKind, HomePath, Result};
-use rustix::fs::{Advice, RenameFlags, Stat, Timespec, Timestamps, UTIME_OMIT, fadvise, fstat, futimens};
+use rustix::fs::{Advice, RenameFlags, Stat, Timespec, Timestamps, UTIME_OMIT, fadvise, fstat, fsync, futimens};
 use rustix::io::Errno;
 
 use crate::home::Inner;
@@ -121,14 +122,8 @@ fn store_all(jobs: Vec<Job>) {
     };
     let mut steps: Vec<Step> = jobs.iter().map(stage).collect();
     let strict = inner.durability == Durability::Strict;
-    for (job, step) in jobs.iter().zip(&mut steps).filter(|_| strict) {
-        if let Step::Staged(staged) = &*step
-            && let Err(error) = staged.file.sync_all()
-        {
-            // What a failed flush left in memory cannot be trusted, and asking again would find no error.
-            let path = &job.whole.request.path;
-            *step = Step::Ended(Err(Error::from_io(path, error).at(path)));
-        }
+    if strict {
+        steps = flush(&jobs, steps);
     }
     for (job, step) in jobs.iter().zip(&mut steps) {
         if job.is_given_up() && matches!(step, Step::Staged(_)) {
@@ -158,6 +153,23 @@ fn store_all(jobs: Vec<Job>) {
         // Nobody may wait for it any more.
         let _ = job.answer.try_send(result);
     }
+}
+
+/// Flushes what is in staging, several files at a time.
+fn flush(jobs: &[Job], steps: Vec<Step>) -> Vec<Step> {
+    let flushed = rt::together(steps, |step| {
+        let result = match &step {
+            Step::Staged(staged) => fsync(&staged.file),
+            _ => Ok(()),
+        };
+        (step, result)
+    });
+    let ended = |(job, (step, result)): (&Job, (Step, Result<(), Errno>))| match result {
+        Ok(()) => step,
+        // What a failed flush left in memory cannot be trusted, and asking again would find no error.
+        Err(errno) => Step::Ended(Err(failed(&job.whole.request.path, errno))),
+    };
+    jobs.iter().zip(flushed).map(ended).collect()
 }
 
 /// The folders of one batch, each opened once. All jobs of the batch came before any of them was opened, so whoever had one moved
@@ -291,7 +303,7 @@ fn publish(inner: &Inner, staged: &mut Staged, whole: &WholeUpload) -> Result<Fi
 #[cfg(test)]
 mod tests {
     use ferry_core::store::{Home as _, UploadRequest};
-    use ferry_core::{Algorithm, Chunk, rt};
+    use ferry_core::{Algorithm, Chunk};
     use futures_lite::future::poll_once;
 
     use super::*;
