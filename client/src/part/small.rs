@@ -4,14 +4,13 @@
 //! is asked to begin writing each of them to the disk, so that the first flush finds all of them in one transaction of the file
 //! system's journal. The folders are still to be made durable.
 
-use std::fs::File;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_channel::Sender;
 use ferry_core::context::check_end;
-use ferry_core::rt::Batches;
+use ferry_core::rt::{self, Batches};
 use ferry_core::wire::message::End;
 use rustix::fs::{Advice, fadvise};
 
@@ -63,8 +62,13 @@ pub async fn store(files: &Arc<SmallFiles>, file: SmallFile) -> Result<()> {
 
 fn store_all(jobs: Vec<Job>) {
     let parts: Vec<Result<Part>> = jobs.iter().map(|Job(file, _)| stage(file)).collect();
-    let flush = |(job, part): (&Job, Result<Part>)| part?.flush_by(File::sync_all, &job.0.target);
-    let parts: Vec<Result<Part>> = jobs.iter().zip(parts).map(flush).collect();
+    // Several at a time: each flush but the first makes the device empty its cache, and that is waited for together.
+    let flushed = rt::together(parts, |part| part.map(|part| (part.file.sync_all(), part)));
+    let checked = |(job, flushed): (&Job, Result<(io::Result<()>, Part)>)| {
+        let (result, part) = flushed?;
+        part.flush_by(|_| result, &job.0.target)
+    };
+    let parts: Vec<Result<Part>> = jobs.iter().zip(flushed).map(checked).collect();
     for (Job(file, answer), part) in jobs.into_iter().zip(parts) {
         let named = part.and_then(|part| part.rename(&file.target, file.no_clobber));
         // Nobody may wait for it any more.
@@ -93,7 +97,7 @@ fn stage(file: &SmallFile) -> Result<Part> {
 
 #[cfg(test)]
 mod tests {
-    use ferry_core::{Algorithm, ErrorKind, rt};
+    use ferry_core::{Algorithm, ErrorKind};
 
     use super::*;
     use crate::part::part_of;
