@@ -408,6 +408,12 @@ impl<'c> Context<'c> {
 
     /// Sends what is left when the verb has ended well; gives the number of problems.
     pub(crate) async fn finish(&mut self) -> Result<u64> {
+        if self.spec.body != Body::Out && self.rows.earlier.is_empty() {
+            if let Some(rows) = self.rows.take() {
+                self.link.emit_last(Event::Rows(rows)).await?;
+            }
+            return Ok(self.problems);
+        }
         self.flush().await?;
         // Whoever declares a body and sends neither contents nor rows has sent an empty one: a client that waits for a file gets it.
         if self.spec.body == Body::Out && !self.begun && self.rows.is_unused() {

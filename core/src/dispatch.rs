@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 
 use futures_lite::FutureExt as _;
@@ -97,22 +98,23 @@ pub async fn dispatch(env: &Env, kind: Kind, map: &Map<'_>, link: &mut dyn Link)
 /// # Errors
 /// As [`dispatch`].
 pub async fn answer(env: &Env, ask: Ask, args: Option<&[u8]>, link: &mut dyn Link) -> Result<Done> {
-    let call = async {
+    let call = pin!(async {
         match ask {
             Ask::Request(request) => run(env, request, args.unwrap_or(NO_ARGS), link).await,
             // In boxes of their own: they are large, and every request would carry the room for them.
             Ask::Complete(ask) => Box::pin(complete(env, ask, link)).await,
             Ask::Expand(ask) => Box::pin(expand(env, ask, link)).await,
         }
-    };
+    });
     caught(call).await
 }
 
-/// Turns a panic into a failure, so that it costs one request and no more.
+/// Turns a panic into a failure, so that it costs one request and no more. The work is pinned where it is (`std::pin::pin!`), for a future
+/// that is handed over by value is kept twice.
 ///
 /// # Errors
 /// Those of `work`, and `internal` for a panic, with its text as the source.
-pub async fn caught<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+pub async fn caught<T>(work: impl Future<Output = Result<T>> + Unpin) -> Result<T> {
     AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|panic| {
         let text = panic
             .downcast_ref::<&str>()
@@ -318,7 +320,7 @@ mod tests {
 
     #[test]
     fn a_panic_is_a_failure_with_its_text_for_the_log() {
-        let error = crate::rt::block_on(caught::<()>(async { panic!("on purpose") })).unwrap_err();
+        let error = crate::rt::block_on(caught::<()>(pin!(async { panic!("on purpose") }))).unwrap_err();
         assert_eq!(error.kind, ErrorKind::Internal);
         assert_eq!(error.source.map(|source| source.to_string()).as_deref(), Some("on purpose"));
     }

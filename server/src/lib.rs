@@ -7,6 +7,7 @@ mod audit;
 mod config;
 mod confine;
 mod guess;
+mod lead;
 mod limits;
 mod link;
 mod listener;

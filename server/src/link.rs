@@ -7,6 +7,7 @@ use ferry_core::context::{Event, Inbound, Link};
 use ferry_core::rt::Patience;
 use ferry_core::verb::BoxFuture;
 use ferry_core::wire::io::Outbox;
+use ferry_core::wire::message::Message as _;
 use ferry_core::{Chunk, Error, ErrorKind, Result};
 
 use crate::requests::{Ends, Request};
@@ -30,6 +31,8 @@ pub(crate) struct WireLink {
     comparing: Duration,
     patience: Patience,
     progress: Option<Instant>,
+    /// A frame that goes out with the answer.
+    last: Vec<u8>,
 }
 
 impl WireLink {
@@ -49,7 +52,14 @@ impl WireLink {
             comparing: Duration::ZERO,
             patience: Patience::default(),
             progress: None,
+            last: Vec::new(),
         }
+    }
+
+    /// What is to go out in front of the answer, in the same write. What came for the request and was not taken goes with the link: a client
+    /// that does not read may hold its answer up.
+    pub(crate) fn into_last(self) -> Vec<u8> {
+        self.last
     }
 
     async fn send_data(&mut self, mut chunk: Chunk) -> Result<()> {
@@ -119,6 +129,16 @@ impl Link for WireLink {
                 }
             }
         })
+    }
+
+    fn emit_last(&mut self, event: Event) -> BoxFuture<'_, Result<()>> {
+        match event {
+            Event::Rows(mut message) => Box::pin(async move {
+                message.id = self.request.id;
+                message.encode(&mut self.last)
+            }),
+            event => self.emit(event),
+        }
     }
 
     fn receive(&mut self) -> BoxFuture<'_, Result<Inbound>> {

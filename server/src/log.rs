@@ -2,14 +2,15 @@
 //! beyond the queue are lost, counted, and told. And whoever makes more lines than are read is slowed down before any is lost, so
 //! that nobody hides what he did behind what he did since.
 
+mod fields;
+
 use std::io::{self, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use async_channel::{Receiver, Sender};
 use ferry_core::rt;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -26,43 +27,100 @@ const PAUSE: Duration = Duration::from_millis(20);
 const GIVEN_UP_MS: u64 = 2_000;
 /// Whoever is first waits so long for others to be written with: waking the writing thread for each costs more than a line does.
 const GATHER_FOR: Duration = Duration::from_millis(2);
-/// Lines are gathered to so many bytes before they are written.
-const GATHER_BYTES: usize = 64 * 1024;
+/// So many bytes are written at once, so that a log that is read slowly is seen to be read.
+const WRITE_BYTES: usize = 64 * 1024;
 /// How long the last lines are waited for at the end, as long as they are read.
 const END: Duration = Duration::from_secs(10);
 
 /// What the server's tasks and the writing thread share.
 #[derive(Debug, Default)]
 struct Shared {
-    /// Lines put into the queue, and of these written.
+    queue: Mutex<Queue>,
+    /// Rings when there is something in an empty queue, and at the end.
+    came: Condvar,
+    /// Lines that are in the queue or were taken from it, and are not written.
     waiting: AtomicUsize,
     lost: AtomicU64,
-    /// When a line was written last, in [`now_ms`].
+    /// When lines were written last, in [`now_ms`].
     moved_ms: AtomicU64,
+}
+
+/// Lines one behind the other: a line costs no allocation.
+#[derive(Debug, Default)]
+struct Queue {
+    bytes: Vec<u8>,
+    lines: usize,
+    is_closed: bool,
+}
+
+impl Shared {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a line into the queue, or counts it as lost.
+    fn put(&self, line: &[u8]) {
+        match self.waiting.fetch_add(1, Ordering::Relaxed) {
+            // The clock of a log that was up to date starts now.
+            0 => self.moved_ms.store(now_ms(), Ordering::Relaxed),
+            LINES_MAX.. => {
+                self.waiting.fetch_sub(1, Ordering::Relaxed);
+                self.lost.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
+            _ => {}
+        }
+        let mut queue = self.queue();
+        queue.bytes.extend_from_slice(line);
+        queue.lines += 1;
+        if queue.lines == 1 {
+            self.came.notify_one();
+        }
+    }
+
+    /// Waits for lines and takes all that are there, into an empty buffer; gives how many. `None` at the end.
+    fn take(&self, lines: &mut Vec<u8>) -> Option<usize> {
+        let is_idle = |queue: &mut Queue| queue.lines == 0 && !queue.is_closed;
+        let mut queue = self
+            .came
+            .wait_while(self.queue(), is_idle)
+            .unwrap_or_else(PoisonError::into_inner);
+        if !queue.is_closed {
+            drop(queue);
+            std::thread::sleep(GATHER_FOR);
+            queue = self.queue();
+        }
+        std::mem::swap(&mut queue.bytes, lines);
+        let count = std::mem::take(&mut queue.lines);
+        (count > 0).then_some(count)
+    }
+
+    fn written(&self, lines: usize) {
+        self.waiting.fetch_sub(lines, Ordering::Relaxed);
+        self.moved_ms.store(now_ms(), Ordering::Relaxed);
+    }
 }
 
 /// Where lines go.
 #[derive(Debug, Clone)]
 pub(crate) struct Log {
-    queue: Sender<Vec<u8>>,
     shared: Arc<Shared>,
 }
 
 impl Log {
     /// A log written to `out` until what this gives is dropped.
     fn to(out: impl Write + Send + 'static, format: LogFormat) -> io::Result<(Self, End)> {
-        let (queue, lines) = async_channel::bounded(LINES_MAX);
         let shared = Arc::new(Shared::default());
         let (done, is_done) = std::sync::mpsc::channel();
         let thread = {
             let shared = shared.clone();
             let thread = std::thread::Builder::new().name("ferryd-log".to_owned());
             thread.spawn(move || {
-                write_all(&lines, &shared, (out, format));
+                write_all(&shared, (out, format));
                 let _ = done.send(());
             })?
         };
-        let log = Self { queue, shared };
+        let log = Self { shared };
         let end = End {
             log: log.clone(),
             is_done,
@@ -95,30 +153,28 @@ impl Log {
     }
 }
 
-fn write_all(lines: &Receiver<Vec<u8>>, shared: &Shared, (mut out, format): (impl Write, LogFormat)) {
-    while let Ok(first) = lines.recv_blocking() {
-        if lines.is_empty() {
-            std::thread::sleep(GATHER_FOR);
-        }
-        let (mut gathered, mut count) = (first, 1);
-        while gathered.len() < GATHER_BYTES
-            && let Ok(line) = lines.try_recv()
-        {
-            gathered.extend_from_slice(&line);
-            count += 1;
-        }
+fn write_all(shared: &Shared, (mut out, format): (impl Write, LogFormat)) {
+    let mut lines = Vec::new();
+    while let Some(mut left) = shared.take(&mut lines) {
         let lost = shared.lost.swap(0, Ordering::Relaxed);
         if lost > 0 {
             let told = match format {
                 LogFormat::Text => format!(" WARN audit=\"lost\" lines={lost}\n"),
                 LogFormat::Json => format!("{{\"level\":\"WARN\",\"fields\":{{\"audit\":\"lost\",\"lines\":{lost}}}}}\n"),
             };
-            gathered.extend_from_slice(told.as_bytes());
+            lines.extend_from_slice(told.as_bytes());
         }
-        // A log that is gone is nobody's failure.
-        let _ = out.write_all(&gathered);
-        shared.waiting.fetch_sub(count, Ordering::Relaxed);
-        shared.moved_ms.store(now_ms(), Ordering::Relaxed);
+        for part in lines.chunks(WRITE_BYTES) {
+            // A log that is gone is nobody's failure.
+            let _ = out.write_all(part);
+            let count = part.iter().filter(|byte| **byte == b'\n').count().min(left);
+            left -= count;
+            shared.written(count);
+        }
+        shared.written(left);
+        lines.clear();
+        // What a burst took is given back.
+        lines.shrink_to(WRITE_BYTES);
     }
 }
 
@@ -132,7 +188,8 @@ pub(crate) struct End {
 
 impl Drop for End {
     fn drop(&mut self) {
-        self.log.queue.close();
+        self.log.shared.queue().is_closed = true;
+        self.log.shared.came.notify_one();
         let start = Instant::now();
         while start.elapsed() < END && !self.log.is_given_up() {
             if self.is_done.recv_timeout(PAUSE) != Err(RecvTimeoutError::Timeout) {
@@ -142,16 +199,11 @@ impl Drop for End {
     }
 }
 
-/// One line on its way.
-pub(crate) struct Line<'l> {
-    log: &'l Log,
-    bytes: Vec<u8>,
-}
-
-impl Write for Line<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.bytes.extend_from_slice(bytes);
-        Ok(bytes.len())
+/// Takes lines, each in one write, as `tracing-subscriber` gives them.
+impl Write for &Log {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.shared.put(line);
+        Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -159,28 +211,11 @@ impl Write for Line<'_> {
     }
 }
 
-impl Drop for Line<'_> {
-    fn drop(&mut self) {
-        let shared = &self.log.shared;
-        if shared.waiting.fetch_add(1, Ordering::Relaxed) == 0 {
-            // The clock of a log that was up to date starts now.
-            shared.moved_ms.store(now_ms(), Ordering::Relaxed);
-        }
-        if self.log.queue.try_send(std::mem::take(&mut self.bytes)).is_err() {
-            shared.waiting.fetch_sub(1, Ordering::Relaxed);
-            shared.lost.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-}
-
 impl<'l> MakeWriter<'l> for Log {
-    type Writer = Line<'l>;
+    type Writer = &'l Self;
 
-    fn make_writer(&'l self) -> Line<'l> {
-        Line {
-            log: self,
-            bytes: Vec::with_capacity(256),
-        }
+    fn make_writer(&'l self) -> &'l Self {
+        self
     }
 }
 
@@ -198,7 +233,10 @@ pub(crate) fn start(format: LogFormat) -> io::Result<(Log, End)> {
         .with_writer(writer.clone());
     // A second call in one process leaves the first one's log in place.
     let _ = match format {
-        LogFormat::Text => log.with_ansi(console::colors_enabled_stderr()).try_init(),
+        LogFormat::Text => log
+            .with_ansi(console::colors_enabled_stderr())
+            .fmt_fields(fields::Fields)
+            .try_init(),
         LogFormat::Json => log.json().try_init(),
     };
     std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
@@ -225,7 +263,7 @@ mod tests {
     }
 
     fn line(log: &Log, text: &str) {
-        writeln!(log.make_writer(), "{text}").unwrap();
+        log.make_writer().write_all(format!("{text}\n").as_bytes()).unwrap();
     }
 
     #[test]
@@ -233,9 +271,7 @@ mod tests {
         let written = Arc::new(Mutex::new(Vec::new()));
         let (go, may_go) = std::sync::mpsc::channel();
         let (log, end) = Log::to(Slow(written.clone(), may_go), LogFormat::Text).unwrap();
-        // At most what one write takes is on its way when the rest comes.
-        let on_its_way = GATHER_BYTES / "x\n".len();
-        for _ in 0..LINES_MAX + on_its_way + 7 {
+        for _ in 0..LINES_MAX + 7 {
             line(&log, "x");
         }
         drop(go);
@@ -246,8 +282,7 @@ mod tests {
             .lines()
             .filter_map(|line| line.split_once("lines=")?.1.parse().ok())
             .collect();
-        assert_eq!(kept + lost.iter().sum::<usize>(), LINES_MAX + on_its_way + 7);
-        assert!(!lost.is_empty());
+        assert_eq!((kept, lost.iter().sum::<usize>()), (LINES_MAX, 7));
     }
 
     #[test]
@@ -256,7 +291,7 @@ mod tests {
         let (log, _end) = Log::to(Slow(Arc::default(), may_go), LogFormat::Text).unwrap();
         rt::block_on(log.room());
         while log.shared.waiting.load(Ordering::Relaxed) < LINES_MANY * 3 / 2 {
-            line(&log, &"x".repeat(GATHER_BYTES));
+            line(&log, &"x".repeat(1024));
         }
         let waits = |given_up_ms| rt::block_on(async { rt::timeout(PAUSE * 5, log.room_unless(given_up_ms)).await.is_err() });
         assert!(waits(u64::MAX));

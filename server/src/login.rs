@@ -1,5 +1,6 @@
 //! The door: hello and login of a connection, before anything else is possible.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -235,10 +236,10 @@ async fn try_login<R: AsyncRead + Unpin>(
 /// no reason to keep him out.
 async fn state_of_home(server: &Server, live: &Live) -> Option<String> {
     let (user, quota) = live.now();
-    let look = async {
+    let look = pin!(async {
         let home = server.store.home(&user.name, quota).await?;
         Ok::<_, Error>((home.usage().await?, home.partials().await?.len()))
-    };
+    });
     match rt::timeout(HOME_WAIT, caught(look)).await {
         Ok(Ok((usage, partials))) => Some(line_of(usage, partials)),
         Ok(Err(error)) => {

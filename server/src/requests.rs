@@ -32,6 +32,8 @@ pub(crate) struct Request {
     pub(crate) since_ms: u64,
     /// When its verb was last given the processor and did not return yet, in [`now_ms`]; 0 while it waits.
     pub(crate) busy_since_ms: AtomicU64,
+    /// Whether it is being run by whoever leads its connection, which is then without a leader.
+    pub(crate) is_inline: AtomicBool,
     /// Whether the client has its answer: set by the first who answers.
     answered: AtomicBool,
     /// Whether it was told to stop, and who waits for that.
@@ -98,6 +100,7 @@ impl Request {
             moved: AtomicU64::new(0),
             since_ms: now_ms(),
             busy_since_ms: AtomicU64::new(0),
+            is_inline: AtomicBool::new(false),
             answered: AtomicBool::new(false),
             stop: Mutex::default(),
             body,
@@ -234,6 +237,8 @@ struct Table {
     in_flight: HashMap<u32, Arc<Request>>,
     /// The highest number seen. Numbers only rise, so a late frame cannot meet another request.
     last: u32,
+    /// Whether the session has ended: no more are taken in.
+    is_over: bool,
 }
 
 /// The requests in flight on one connection.
@@ -275,13 +280,16 @@ impl Requests {
     ///
     /// # Errors
     /// `Ok(Err(fail))` is the answer for a request that cannot run now. `bad_request` for a number that was used before: that
-    /// ends the connection.
+    /// ends the connection. `cancelled` when the session has ended.
     pub(crate) fn begin(&self, id: u32, verb: Cow<'static, str>, takes: Takes) -> Result<std::result::Result<Begun, Fail>> {
         let mut table = lock(&self.table);
         if id <= table.last {
             return Err(Error::bad_request("request numbers must rise"));
         }
         table.last = id;
+        if table.is_over {
+            return Err(Error::new(ErrorKind::Cancelled, "the session has ended"));
+        }
         let busy = |text: &'static str| Ok(Err(Fail::new(id, &Error::new(ErrorKind::Busy, text))));
         if self.draining.load(Ordering::Acquire) {
             return busy("the server is stopping");
@@ -360,6 +368,12 @@ impl Requests {
     /// Stops all requests.
     pub(crate) fn cancel_all(&self) {
         self.all().iter().for_each(|request| request.stop());
+    }
+
+    /// Stops all requests, and takes none in from now on.
+    pub(crate) fn end_all(&self) {
+        lock(&self.table).is_over = true;
+        self.cancel_all();
     }
 
     /// Takes no more requests in, and waits until those in flight have ended.

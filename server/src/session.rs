@@ -2,7 +2,6 @@
 //! always does.
 
 use std::borrow::Cow;
-use std::ops::Range;
 use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,21 +11,19 @@ use async_lock::Semaphore;
 use ferry_core::dispatch::{Ask, Env, answer, caught};
 use ferry_core::login::Channel;
 use ferry_core::logins::Logins;
-use ferry_core::wire::Kind;
-use ferry_core::wire::frame::Stage;
-use ferry_core::wire::guard::Map;
-use ferry_core::wire::io::{FrameReader, Incoming, Outbox, direct_outbox};
-use ferry_core::wire::message::{Cancel, Done, End, Fail, Message as _};
+use ferry_core::wire::io::{Outbox, direct_outbox};
+use ferry_core::wire::message::{Done, Fail, Message as _};
 use ferry_core::{Body, Error, ErrorKind, Result, rt};
 use futures_lite::{AsyncRead, AsyncWrite, FutureExt as _};
 
 use crate::accounts::Live;
 use crate::audit::{self, Asked, Who};
+use crate::lead::{Lead, Reader, Work};
 use crate::limits::{self, Limits};
 use crate::link::WireLink;
 use crate::lobby::Pass;
 use crate::login::{Entered, Greeting, enter};
-use crate::requests::{Ends, Request, Requests, Takes};
+use crate::requests::{Request, Requests, Takes};
 use crate::server::Server;
 use crate::watch::Watched;
 
@@ -53,13 +50,21 @@ pub(crate) struct Session {
     /// The most contents that the client takes in one frame, in bytes.
     frame_bytes: usize,
     /// What the client gets.
-    limits: Arc<Limits>,
+    pub(crate) limits: Arc<Limits>,
     /// Requests that gather names, at most [`GATHERING_MAX`] at once.
     gathering: Semaphore,
     /// What his verbs get, as of that state of the account.
     env: Mutex<Option<(u64, Arc<Env>)>>,
+    /// What whoever leads the connection works on.
+    pub(crate) lead: Lead,
     /// Where frames for the client go.
     pub(crate) outbox: Outbox,
+}
+
+/// The answer to a request, ready to be written.
+pub(crate) struct Answer {
+    pub(crate) request: Arc<Request>,
+    pub(crate) frames: Vec<u8>,
 }
 
 /// Serves a connection from hello to end. The login is bound to the channel.
@@ -70,7 +75,7 @@ where
 {
     let (outbox, writer) = direct_outbox(writer);
     let writing = rt::spawn(writer.run());
-    let mut reader = FrameReader::new(reader);
+    let mut reader = Reader::new(Box::new(reader));
     let peer = pass.peer.to_string();
     let mut is_stranger = true;
     let entered = Box::pin(enter(&server, begun, &mut reader, &outbox, pass)).await;
@@ -79,7 +84,7 @@ where
         Err(error) => tracing::info!(peer, kind = %error.kind, "{error}"),
         Ok(Some(entered)) => {
             is_stranger = false;
-            logged_in(server, entered, &mut reader, &outbox, &peer).await;
+            logged_in(server, entered, reader, &outbox, &peer).await;
         }
     }
     // What was put into the queue is still written, then the stream is closed.
@@ -93,13 +98,7 @@ where
     }
 }
 
-async fn logged_in<R: AsyncRead + Unpin>(
-    server: Arc<Server>,
-    entered: Entered,
-    reader: &mut FrameReader<R>,
-    outbox: &Outbox,
-    peer: &str,
-) {
+async fn logged_in(server: Arc<Server>, entered: Entered, reader: Reader, outbox: &Outbox, peer: &str) {
     let Entered {
         live,
         name,
@@ -121,21 +120,23 @@ async fn logged_in<R: AsyncRead + Unpin>(
         limits,
         gathering: Semaphore::new(GATHERING_MAX),
         env: Mutex::default(),
+        lead: Lead::new(),
         outbox: outbox.clone(),
     });
     let number = server.enter(&session);
     audit::login(session.who(), saved.as_deref(), None);
-    let ended = async {
+    session.begin(reader);
+    let changed = async {
         let _ = session.live.end.recv().await;
         Err(Error::new(ErrorKind::LoginRefused, "the account was changed; log in again"))
     };
-    // First: a client that never pauses must not keep its session alive.
-    let result = ended.or(session.read_all(reader)).await;
+    // Not in the task that reads: a client that never pauses, or a verb that never returns, must not keep its session alive.
+    let result = changed.or(session.lead.ended()).await;
     if let Err(error) = &result {
         // If the client reads no more, the queue is full and it does not miss the reason.
         outbox.try_send(&Fail::new(0, error));
     }
-    session.requests.cancel_all();
+    session.requests.end_all();
     server.leave(number);
     match result {
         Ok(()) => tracing::info!(peer, user = session.user, "left"),
@@ -161,7 +162,7 @@ impl Session {
     }
 
     /// When contents may come for a request, and the name of its verb as it may be shown.
-    fn takes(&self, ask: &Ask) -> (Takes, Cow<'static, str>) {
+    pub(crate) fn takes(&self, ask: &Ask) -> (Takes, Cow<'static, str>) {
         let request = match ask {
             Ask::Request(request) => request,
             Ask::Complete(_) => return (Takes::Never, "complete".into()),
@@ -180,59 +181,6 @@ impl Session {
             takes,
             spec.map_or_else(|| audit::name(&request.verb).into(), |spec| spec.name.into()),
         )
-    }
-
-    /// Reads frames until the client leaves.
-    async fn read_all<R: AsyncRead + Unpin>(self: &Arc<Self>, reader: &mut FrameReader<R>) -> Result<()> {
-        loop {
-            let (kind, payload) = match reader.next(Stage::LoggedIn, self.limits.idle()).await {
-                Ok(None) => return Ok(()),
-                Ok(Some(Incoming::Control(kind, payload))) => (kind, payload),
-                Ok(Some(incoming)) => {
-                    self.take(incoming).await?;
-                    continue;
-                }
-                // A client that waits for a long request says nothing, and is not idle.
-                Err(error) if error.kind == ErrorKind::Timeout && !self.requests.all().is_empty() => continue,
-                Err(error) => return Err(error),
-            };
-            let map = Map::check(&payload)?;
-            let ask = match kind {
-                Kind::Cancel => {
-                    self.requests.cancel(Cancel::decode(&map)?.id);
-                    continue;
-                }
-                Kind::End => {
-                    self.requests.end(End::decode(&map)?)?;
-                    continue;
-                }
-                Kind::Request | Kind::Complete | Kind::Expand => Ask::decode(kind, &map)?,
-                other => return Err(Error::bad_request(format!("{other:?} is nothing a client says"))),
-            };
-            let args = map.place("args");
-            self.server.log_room().await;
-            let (takes, verb) = self.takes(&ask);
-            let (request, ends) = match self.requests.begin(ask.id(), verb, takes)? {
-                Ok(begun) => begun,
-                Err(fail) => {
-                    self.outbox.send(&fail).await?;
-                    continue;
-                }
-            };
-            let work = self.clone().run(ask, (payload, args), request, ends);
-            // The task runs on by itself; it is stopped through the request.
-            drop(rt::spawn(work));
-        }
-    }
-
-    /// Takes what is no control frame.
-    async fn take(&self, incoming: Incoming) -> Result<()> {
-        match incoming {
-            Incoming::Data(id, chunk) => self.requests.data(id, chunk),
-            Incoming::Grant(id, bytes) => self.requests.grant(id, bytes),
-            Incoming::Echo(Kind::Ping, bytes) => self.outbox.send_echo(Kind::Pong, &bytes).await,
-            Incoming::Echo(..) | Incoming::Control(..) => Ok(()),
-        }
     }
 
     /// What verbs get.
@@ -254,14 +202,15 @@ impl Session {
         Ok(env)
     }
 
-    /// Runs one request, whose undecoded arguments lie at that place in its message, to its answer.
-    async fn run(
-        self: Arc<Self>,
-        ask: Ask,
-        (payload, args): (Vec<u8>, Option<Range<usize>>),
-        request: Arc<Request>,
-        ends: Option<Ends>,
-    ) {
+    /// Runs one request to its answer, in frames; `None` when it has been given up and answered meanwhile.
+    pub(crate) async fn run(self: Arc<Self>, work: Work) -> Option<Answer> {
+        let Work {
+            ask,
+            payload,
+            args,
+            request,
+            ends,
+        } = work;
         let args = args.and_then(|args| payload.get(args));
         if audit::is_kept() {
             let _ = request.asked.set(Asked::of(&self.server.registry, &ask, args));
@@ -272,29 +221,34 @@ impl Session {
             (self.outbox.clone(), self.frame_bytes),
             self.limits.stall(),
         );
-        let work = async {
-            // What gathers names before it answers takes turns, so that a client cannot have it all at once.
-            let _turn = match ask {
-                Ask::Request(_) => None,
-                Ask::Complete(_) | Ask::Expand(_) => Some(self.gathering.acquire().await),
-            };
-            answer(&*self.env().await?, ask, args, &mut link).await
+        let result = {
+            let work = pin!(async {
+                // What gathers names before it answers takes turns, so that a client cannot have it all at once.
+                let _turn = match ask {
+                    Ask::Request(_) => None,
+                    Ask::Complete(_) | Ask::Expand(_) => Some(self.gathering.acquire().await),
+                };
+                answer(&*self.env().await?, ask, args, &mut link).await
+            });
+            // Dispatch answers for the verb; what is around it may break down too, and the client is owed an answer all the same.
+            Watched::new(&request, pin!(caught(work))).await
         };
-        // Dispatch answers for the verb; what is around it may break down too, and the client is owed an answer all the same.
-        let result = Watched::new(&request, pin!(caught(work))).await;
-        // What came for it and was not taken goes with the link: a client that does not read may hold its answer up.
-        drop(link);
+        let mut frames = link.into_last();
         if !request.may_answer() {
             self.server.gives_up(-1);
-            return;
+            return None;
         }
-        let mut frame = Vec::with_capacity(128);
-        self.answer(&request, &result, &mut frame);
+        self.answer(&request, &result, &mut frames);
+        Some(Answer { request, frames })
+    }
+
+    /// Sends the answer to a request.
+    pub(crate) async fn send(&self, Answer { request, frames }: Answer) {
         // Nobody is there to be told when the connection is gone.
         let _ = match request.has_body() {
             // Small files come and are answered many at a time: the writer gathers.
-            true => self.outbox.send_frame(frame).await,
-            false => self.outbox.send_now(&mut frame).await,
+            true => self.outbox.send_frame(frames).await,
+            false => self.outbox.send_now(frames).await,
         };
         self.requests.finish([request.id]);
     }

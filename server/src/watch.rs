@@ -1,7 +1,8 @@
 //! The watchdog: a verb that keeps a processor to itself, in an endless loop or a blocking call, costs its own request alone.
 //!
 //! Such a verb cannot be stopped from outside, but it can be walked around: for each one the executor gets a thread more, and its
-//! client gets an answer after a while. The thread it sits on is lost until it returns.
+//! client gets an answer after a while. The thread it sits on is lost until it returns. Where it was run by whoever led its connection, another
+//! leader takes over.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -98,6 +99,9 @@ pub(crate) fn watch(server: Weak<Server>) {
                     give_up(&session, &request);
                 }
                 stuck += usize::from(busy >= BUSY);
+                if busy >= BUSY && request.is_inline.swap(false, Ordering::AcqRel) {
+                    session.stand_in();
+                }
             }
         }
         stuck += server.given_up();

@@ -117,6 +117,98 @@ fn a_verb_that_keeps_its_thread_does_not_stop_what_its_client_says_next() {
 }
 
 #[test]
+fn what_was_sent_behind_a_verb_that_keeps_its_thread_is_answered_before_it_and_nothing_is_lost() {
+    let server = Server::start_program("astray", &["--no-tls"]);
+    server.add_user("alice", &[]);
+    let mut wire = Wire::login(server.address, "alice").unwrap();
+    let awake = |wire: &mut Wire, ids: Vec<u32>| {
+        for id in ids {
+            assert_eq!(wire.answer(id).unwrap().unwrap().text.as_deref(), Some("awake"));
+        }
+    };
+    // 100 ms are none of the watchdog's business; the others get another leader, several of them at once and one after the other.
+    for naps_ms in [&[500][..], &[100], &[300, 500, 700], &[0, 220, 180, 210], &[500]] {
+        let begun = Instant::now();
+        let (mut naps, mut quick) = (Vec::new(), Vec::new());
+        for ms in naps_ms {
+            quick.push(wire.start("shout", &json!({"text": "x"}), None).unwrap());
+            naps.push(wire.start("naps", &json!({"ms": ms}), None).unwrap());
+            for _ in 0..3 {
+                quick.push(wire.start("shout", &json!({"text": "x"}), None).unwrap());
+            }
+        }
+        for id in quick {
+            assert_eq!(wire.answer(id).unwrap().unwrap().text.as_deref(), Some("X"));
+        }
+        let is_before = begun.elapsed() < Duration::from_millis(500);
+        assert!(is_before || naps_ms != [500], "those behind waited for it");
+        awake(&mut wire, naps);
+        // And what is said after all of that.
+        wire.call("shout", &json!({"text": "x"})).unwrap().unwrap();
+    }
+    assert_eq!(server.stop().0, 0);
+}
+
+#[test]
+fn a_user_who_is_disabled_is_out_though_his_verb_keeps_its_thread() {
+    let server = Server::start_program("astray", &["--no-tls"]);
+    server.add_user("alice", &[]);
+    let mut wire = Wire::login(server.address, "alice").unwrap();
+    wire.start("blocks", &json!({}), None).unwrap();
+    let who = || server.admin(&["who", "--json"], "").expect(0).json();
+    let since = Instant::now();
+    while !who().iter().any(|row| row.to_string().contains("blocks")) {
+        assert!(since.elapsed() < Duration::from_secs(10), "it runs");
+    }
+    server.admin(&["user", "disable", "alice"], "").expect(0);
+    let since = Instant::now();
+    let ended = wire.call("shout", &json!({"text": "x"}));
+    assert!(ended.is_err() || ended.unwrap().is_err());
+    while !who().is_empty() {
+        assert!(since.elapsed() < Duration::from_secs(5), "his session stays: {:?}", who());
+    }
+}
+
+#[test]
+fn a_server_that_is_stopped_for_a_moment_loses_no_connection() {
+    let server = Server::start_program("astray", &["--no-tls"]);
+    server.add_user("alice", &[]);
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..4)
+            .map(|_| {
+                let mut wire = Wire::login(server.address, "alice").unwrap();
+                let is_over = &is_over;
+                scope.spawn(move || {
+                    let mut rounds = 0;
+                    while !is_over.load(Ordering::Relaxed) {
+                        let ids: Vec<u32> = (0..16)
+                            .map(|_| wire.start("shout", &json!({"text": "x"}), None).unwrap())
+                            .collect();
+                        for id in ids {
+                            assert_eq!(wire.answer(id).unwrap().unwrap().text.as_deref(), Some("X"));
+                        }
+                        rounds += 1;
+                    }
+                    rounds
+                })
+            })
+            .collect();
+        // Longer than the watchdog takes for a verb that keeps its thread.
+        for _ in 0..6 {
+            server.signal("-STOP");
+            std::thread::sleep(Duration::from_millis(260));
+            server.signal("-CONT");
+            std::thread::sleep(Duration::from_millis(70));
+        }
+        is_over.store(true, Ordering::Relaxed);
+        for client in clients {
+            assert!(client.join().unwrap() > 6, "it went on");
+        }
+    });
+}
+
+#[test]
 fn endless_loops_cost_their_requests_alone() {
     let server = astray();
     let threads = std::thread::available_parallelism().map_or(2, usize::from) + 2;

@@ -120,6 +120,11 @@ pub trait Link: Send + Sync {
     /// Sends an event; waits while the other side has no room.
     fn emit(&mut self, event: Event) -> BoxFuture<'_, Result<()>>;
 
+    /// Sends the last event of a verb that has ended well, whose answer follows at once: a link may keep it, and send both together.
+    fn emit_last(&mut self, event: Event) -> BoxFuture<'_, Result<()>> {
+        self.emit(event)
+    }
+
     /// Waits for what comes next.
     fn receive(&mut self) -> BoxFuture<'_, Result<Inbound>>;
 }

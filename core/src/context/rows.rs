@@ -17,7 +17,7 @@ pub(super) struct RowBuffer {
     rows: Vec<Vec<Value>>,
     weight: usize,
     /// Rows that were gathered under earlier columns.
-    earlier: Vec<Rows>,
+    pub(super) earlier: Vec<Rows>,
 }
 
 impl RowBuffer {
@@ -27,7 +27,7 @@ impl RowBuffer {
     }
 
     /// Takes the rows gathered so far as a message, if there is anything to tell.
-    fn take(&mut self) -> Option<Rows> {
+    pub(super) fn take(&mut self) -> Option<Rows> {
         let (layout, columns) = self.columns.as_ref()?;
         if self.rows.is_empty() && self.announced {
             return None;

@@ -137,6 +137,14 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         }
     }
 
+    /// Whether a whole frame lies in the buffer, so that the next one comes without a read.
+    pub fn has_frame(&self) -> bool {
+        let Some(([a, b, c, d, _kind], rest)) = self.buffer[self.start..self.end].split_first_chunk::<HEADER_BYTES>() else {
+            return false;
+        };
+        self.data.1 == 0 && u32::from_be_bytes([*a, *b, *c, *d]) as usize <= rest.len()
+    }
+
     async fn contents(&mut self) -> Result<Incoming> {
         let (id, left) = self.data;
         let mut chunk = Chunk::with_len(left.min(CHUNK_BYTES));
@@ -316,26 +324,30 @@ impl Outbox {
         counted.is_queued
     }
 
-    /// Writes whole frames at once if nothing waits to be written before them, and leaves `frames` empty; otherwise puts them into the queue, and
-    /// waits while that is full.
+    /// Writes whole frames at once if nothing waits to be written before them; otherwise puts them into the queue, and waits while that is full.
     ///
     /// # Errors
     /// `unreachable` when the connection is gone.
-    pub async fn send_now(&self, frames: &mut Vec<u8>) -> Result<()> {
-        if let Some(direct) = &self.direct
-            && self.unwritten.load(Ordering::Acquire) == 0
-        {
-            match direct.try_write(frames) {
-                Written::All => {
-                    frames.clear();
-                    return Ok(());
-                }
-                // The writer goes on with the rest of them, once it is woken.
-                Written::Part => frames.clear(),
-                Written::Nothing => {}
-            }
+    pub async fn send_now(&self, frames: Vec<u8>) -> Result<()> {
+        match self.try_now(frames) {
+            None => Ok(()),
+            Some(frames) => self.put(Outgoing::Frame(frames)).await,
         }
-        self.put(Outgoing::Frame(std::mem::take(frames))).await
+    }
+
+    /// Writes whole frames at once if nothing waits to be written before them, and never waits; gives back what must go through the queue, which
+    /// is nothing but the writer's wake-up when a part was written.
+    pub fn try_now(&self, frames: Vec<u8>) -> Option<Vec<u8>> {
+        let Some(direct) = &self.direct else { return Some(frames) };
+        if self.unwritten.load(Ordering::Acquire) > 0 {
+            return Some(frames);
+        }
+        match direct.try_write(&frames) {
+            Written::All => None,
+            // The writer goes on with the rest of them, once it is woken.
+            Written::Part => Some(Vec::new()),
+            Written::Nothing => Some(frames),
+        }
     }
 
     /// Ends the connection once what is in the queue has been written.
@@ -506,17 +518,17 @@ mod tests {
         let now = |at: &Kept| at.0.lock().unwrap().len();
         rt::block_on(async {
             let (outbox, writer) = direct_outbox(kept.clone());
-            outbox.send_now(&mut grant(1, 1).to_vec()).await.unwrap();
+            outbox.send_now(grant(1, 1).to_vec()).await.unwrap();
             let one = now(&kept);
             assert!(one > 0, "nothing waits: it is written without the writer");
             outbox.send_grant(2, 2).await.unwrap();
-            outbox.send_now(&mut grant(3, 3).to_vec()).await.unwrap();
+            outbox.send_now(grant(3, 3).to_vec()).await.unwrap();
             assert_eq!(now(&kept), one, "one waits, and the next one with it");
             let work = async {
                 while now(&kept) < 3 * one {
                     futures_lite::future::yield_now().await;
                 }
-                outbox.send_now(&mut grant(4, 4).to_vec()).await.unwrap();
+                outbox.send_now(grant(4, 4).to_vec()).await.unwrap();
                 outbox.close();
             };
             futures_lite::future::zip(writer.run(), work).await.0.unwrap();

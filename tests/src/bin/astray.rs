@@ -80,6 +80,23 @@ ferry_core::register!(Nothing);
 ferry_core::register!(Shout);
 
 args! {
+    /// Blocks its thread for a while.
+    pub(crate) struct Naps {
+        /// How long, in milliseconds.
+        ms: u32,
+    }
+}
+
+impl Verb for Naps {
+    const SPEC: Spec = Spec::of::<Self>("naps", Access::Public);
+    async fn run(self, _ctx: &mut Context<'_>) -> Result<Reply> {
+        std::thread::sleep(Duration::from_millis(self.ms.into()));
+        Ok(Reply::text("awake"))
+    }
+}
+ferry_core::register!(Naps);
+
+args! {
     /// Writes a stream of so many bytes into a file.
     pub(crate) struct Overfills {
         /// Bytes to write.
