@@ -185,7 +185,9 @@ async fn try_login<R: AsyncRead + Unpin>(
         mechanism: (step.mechanism != login.mechanism).then(|| step.mechanism.to_owned()),
         data: step.data,
     };
-    outbox.send(&challenge).await?;
+    let mut frames = Vec::new();
+    challenge.encode(&mut frames)?;
+    outbox.send_now(frames).await?;
     let Some(answer) = read::<Answer, _>(reader, patience).await? else {
         return Ok(None);
     };
@@ -217,18 +219,20 @@ async fn try_login<R: AsyncRead + Unpin>(
             (None, Some(format!("{message}{hint}")))
         }
     };
-    outbox
-        .send(&Welcome {
-            data,
-            user: who.name.clone(),
-            notice,
-            token,
-        })
-        .await?;
-    let (user, _) = live.now();
+    let welcome = Welcome {
+        data,
+        user: who.name.clone(),
+        notice,
+        token,
+    };
+    // All in one write, past the queue: this client's next word is its first request.
+    let mut frames = Vec::new();
+    welcome.encode(&mut frames)?;
+    let user = live.now().0;
     for part in server.catalog(&user)? {
-        outbox.send(&part).await?;
+        part.encode(&mut frames)?;
     }
+    outbox.send_now(frames).await?;
     Ok(Some((live, who, seat)))
 }
 

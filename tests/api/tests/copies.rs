@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
+use std::process::Command;
 
 use ferry_api::{cargo, root};
 
@@ -26,6 +27,13 @@ fn copy_core(to: &Path) {
     std::fs::write(core.join("src/lib.rs"), "").unwrap();
 }
 
+/// The target of this machine's compiler.
+fn host() -> String {
+    let said = Command::new("rustc").arg("-vV").output().unwrap().stdout;
+    let said = String::from_utf8(said).unwrap();
+    said.lines().find_map(|line| line.strip_prefix("host: ")).unwrap().to_owned()
+}
+
 /// Resolves a crate that depends on some cores, by path, without a network. Gives what cargo says.
 fn resolve(folder: &Path, cores: &[(&str, &Path)]) -> Result<(), String> {
     let stranger = folder.join("stranger");
@@ -45,9 +53,10 @@ fn resolve(folder: &Path, cores: &[(&str, &Path)]) -> Result<(), String> {
         dependencies.collect::<String>()
     );
     std::fs::write(stranger.join("Cargo.toml"), manifest).unwrap();
+    // For this machine alone: crates for others were never needed here, and may be missing.
     let mut command = cargo(&stranger);
     let output = command
-        .args(["metadata", "--offline", "--format-version", "1"])
+        .args(["metadata", "--offline", "--format-version", "1", "--filter-platform", &host()])
         .output()
         .unwrap();
     match output.status.success() {
