@@ -1,7 +1,6 @@
 //! The wire: frames, the guard in front of every control frame, and the messages. Pure code but for [`io`], which moves whole
 //! frames over any stream; the only room of Ferry that knows bytes. docs/PROTOCOL.md is the law for all of it.
 
-mod direct;
 pub mod flow;
 pub mod frame;
 pub mod guard;
