@@ -116,12 +116,12 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         }
     }
 
-    /// Whether a whole frame lies in the buffer, so that the next one comes without a read.
+    /// Whether a whole frame lies in the buffer that is not passed over, so that the next one comes without a read.
     pub fn has_frame(&self) -> bool {
-        let Some(([a, b, c, d, _kind], rest)) = self.buffer[self.start..self.end].split_first_chunk::<HEADER_BYTES>() else {
+        let Some(([a, b, c, d, kind], rest)) = self.buffer[self.start..self.end].split_first_chunk::<HEADER_BYTES>() else {
             return false;
         };
-        self.data.1 == 0 && u32::from_be_bytes([*a, *b, *c, *d]) as usize <= rest.len()
+        self.data.1 == 0 && Kind::from_byte(*kind).is_some() && u32::from_be_bytes([*a, *b, *c, *d]) as usize <= rest.len()
     }
 
     async fn contents(&mut self) -> Result<Incoming> {
