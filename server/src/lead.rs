@@ -11,6 +11,7 @@ use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 use async_channel::{Receiver, Sender};
 use ferry_core::dispatch::Ask;
@@ -27,6 +28,10 @@ use crate::session::{Answer, Session};
 
 /// Answers are gathered to so many bytes before they are written.
 const GATHER_BYTES: usize = 16 * 1024;
+/// A leader that has run verbs for so long gives those that still wait tasks of their own, and goes on with reading.
+const TURN: Duration = Duration::from_millis(20);
+/// An idle connection keeps room for so many requests.
+const WAITING_KEPT: usize = 16;
 
 /// Reads a connection's frames, whatever it is made of.
 pub(crate) type Reader = FrameReader<Box<dyn AsyncRead + Send + Unpin>>;
@@ -79,6 +84,16 @@ impl Lead {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next request that waits. When there is none, an idle connection keeps no room for many.
+    fn next(&self) -> Option<Work> {
+        let waiting = &mut self.state().waiting;
+        let next = waiting.pop_front();
+        if next.is_none() {
+            waiting.shrink_to(WAITING_KEPT);
+        }
+        next
     }
 
     fn end(&self, result: Result<()>) {
@@ -173,12 +188,16 @@ impl Session {
         }));
     }
 
-    /// Runs the requests that wait. One that is not through at once gets a task of its own.
+    /// Runs the requests that wait. One that is not through at once gets a task of its own, and so does what waits behind verbs that took long:
+    /// neither answers nor what the client says next are held up by many of them.
     fn run_waiting(self: &Arc<Self>) {
+        let begun = Instant::now();
         loop {
-            let Some(work) = self.lead.state().waiting.pop_front() else {
-                break;
-            };
+            let Some(work) = self.lead.next() else { break };
+            if begun.elapsed() >= TURN {
+                self.spawn(Box::pin(self.clone().run(work)));
+                continue;
+            }
             let request = work.request.clone();
             let mut running = Box::pin(self.clone().run(work));
             request.is_inline.store(true, Ordering::Release);
@@ -232,10 +251,16 @@ async fn lead(session: Arc<Session>) {
         let Some(mut reader) = session.lead.state().reader.take() else {
             return;
         };
-        match session.read(&mut reader).await {
-            Ok(true) => session.lead.state().reader = Some(reader),
-            Ok(false) => return session.lead.end(Ok(())),
-            Err(error) => return session.lead.end(Err(error)),
-        }
+        let ended = match session.read(&mut reader).await {
+            Ok(true) => {
+                session.lead.state().reader = Some(reader);
+                continue;
+            }
+            Ok(false) => Ok(()),
+            Err(error) => Err(error),
+        };
+        // First, for a verb may keep this thread. What was read before that is run all the same, and has its line in the log.
+        session.lead.end(ended);
+        return session.run_waiting();
     }
 }

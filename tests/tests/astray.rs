@@ -5,12 +5,13 @@
     reason = "helpers of tests are tests too; clippy counts only functions marked as such"
 )]
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use ferry_core::ErrorKind;
+use ferry_core::wire::message::Request;
+use ferry_core::{ErrorKind, RemotePath};
 use ferry_tests::knock::quantile;
 use ferry_tests::wire::Wire;
 use ferry_tests::{Server, skipped};
@@ -147,6 +148,66 @@ fn what_was_sent_behind_a_verb_that_keeps_its_thread_is_answered_before_it_and_n
         wire.call("shout", &json!({"text": "x"})).unwrap().unwrap();
     }
     assert_eq!(server.stop().0, 0);
+}
+
+/// The frame of a request for a text in capitals, or for a nap.
+fn request(id: u32, verb: &str, args: &Value) -> Vec<u8> {
+    let request = Request {
+        id,
+        verb: verb.into(),
+        cwd: RemotePath::from("/"),
+        body: None,
+    };
+    let mut frame = Vec::new();
+    request
+        .encode_with(&rmp_serde::to_vec_named(args).unwrap(), &mut frame)
+        .unwrap();
+    frame
+}
+
+#[test]
+fn a_request_with_a_frame_behind_it_that_nobody_knows_is_answered() {
+    let server = Server::start_program("astray", &["--no-tls"]);
+    server.add_user("alice", &[]);
+    let mut wire = Wire::login(server.address, "alice").unwrap();
+    wire.call("shout", &json!({"text": "x"})).unwrap().unwrap();
+    // In one write, and nothing more until the answer is here.
+    let frames = [request(2, "shout", &json!({"text": "x"})), vec![0, 0, 0, 1, 0xf0, 0]].concat();
+    wire.stream().write_all(&frames).unwrap();
+    wire.stream().set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    assert_eq!(wire.answer(2).unwrap().unwrap().text.as_deref(), Some("X"));
+}
+
+#[test]
+fn a_request_with_a_broken_frame_behind_it_has_its_line_in_the_log() {
+    let server = Server::start_program("astray", &["--no-tls"]);
+    server.add_user("alice", &[]);
+    let mut wire = Wire::login(server.address, "alice").unwrap();
+    wire.call("shout", &json!({"text": "x"})).unwrap().unwrap();
+    let mut frames: Vec<u8> = (2..5).flat_map(|id| request(id, "shout", &json!({"text": "x"}))).collect();
+    frames.extend_from_slice(&[0, 0, 0, 0, 0x70]);
+    wire.stream().write_all(&frames).unwrap();
+    wire.stream().read_to_end(&mut Vec::new()).unwrap();
+    let log = server.stop().1;
+    assert_eq!(log.matches("audit=\"request\"").count(), 4, "{log}");
+}
+
+#[test]
+fn many_short_naps_hold_up_neither_answers_nor_what_their_client_says_next() {
+    let server = Server::start_program("astray", &["--no-tls"]);
+    server.add_user("alice", &[]);
+    let mut wire = Wire::login(server.address, "alice").unwrap();
+    wire.call("shout", &json!({"text": "x"})).unwrap().unwrap();
+    // Each too short for the watchdog, and 4.5 s in all.
+    let naps = (3..33).flat_map(|id| request(id, "naps", &json!({"ms": 150})));
+    let frames: Vec<u8> = request(2, "shout", &json!({"text": "x"})).into_iter().chain(naps).collect();
+    let begun = Instant::now();
+    wire.stream().write_all(&frames).unwrap();
+    wire.answer(2).unwrap().unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    for id in 3..33 {
+        wire.answer(id).unwrap().unwrap();
+    }
 }
 
 #[test]
