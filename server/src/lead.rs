@@ -31,7 +31,7 @@ const GATHER_BYTES: usize = 16 * 1024;
 /// A leader that has run verbs for so long gives those that still wait tasks of their own, and goes on with reading.
 const TURN: Duration = Duration::from_millis(20);
 /// An idle connection keeps room for so many requests.
-const WAITING_KEPT: usize = 16;
+const WAITING_KEPT: usize = 4;
 
 /// Reads a connection's frames, whatever it is made of.
 pub(crate) type Reader = FrameReader<Box<dyn AsyncRead + Send + Unpin>>;
@@ -133,7 +133,7 @@ impl Session {
                 Ok(Some(Incoming::Echo(Kind::Ping, bytes))) => self.outbox.send_echo(Kind::Pong, &bytes).await?,
                 Ok(Some(Incoming::Echo(..))) => {}
                 // A client that waits for a long request says nothing, and is not idle.
-                Err(error) if error.kind == ErrorKind::Timeout && !self.requests.all().is_empty() => {}
+                Err(error) if error.kind == ErrorKind::Timeout && self.requests.are_running() => {}
                 Err(error) => return Err(error),
             }
             if !reader.has_frame() {

@@ -393,6 +393,11 @@ impl Requests {
         lock(&self.table).in_flight.values().cloned().collect()
     }
 
+    /// Whether there are any.
+    pub(crate) fn are_running(&self) -> bool {
+        !lock(&self.table).in_flight.is_empty()
+    }
+
     fn must_be_known(&self, id: u32) -> Result<()> {
         if id == 0 || id > lock(&self.table).last {
             Err(Error::bad_request("frame for a request that never was"))

@@ -63,6 +63,8 @@ pub(crate) struct Server {
     pub(crate) guesses: Arc<Guesses>,
     seats: Mutex<HashMap<String, u64>>,
     sessions: Mutex<BTreeMap<u64, Arc<Session>>>,
+    /// Sessions that have ended, as long as requests of theirs have not.
+    ended: Mutex<Vec<Arc<Session>>>,
     next_session: AtomicU64,
     given_up: AtomicI64,
 }
@@ -96,6 +98,7 @@ impl Server {
                 limits: Arc::new(limits),
             }),
             sessions: Mutex::default(),
+            ended: Mutex::default(),
             next_session: AtomicU64::new(1),
             given_up: AtomicI64::new(0),
         })
@@ -168,9 +171,23 @@ impl Server {
         number
     }
 
-    /// Forgets a session.
+    /// Forgets a session, but for requests of its that still run: they may keep threads.
     pub(crate) fn leave(&self, number: u64) {
-        self.table().remove(&number);
+        let left = self.table().remove(&number);
+        if let Some(session) = left.filter(|session| session.requests.are_running()) {
+            self.ended().push(session);
+        }
+    }
+
+    fn ended(&self) -> MutexGuard<'_, Vec<Arc<Session>>> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sessions that have ended and have requests that still run.
+    pub(crate) fn still_running(&self) -> Vec<Arc<Session>> {
+        let mut ended = self.ended();
+        ended.retain(|session| session.requests.are_running());
+        ended.clone()
     }
 
     /// Everyone who is logged in.

@@ -86,11 +86,11 @@ pub(crate) fn watch(server: Weak<Server>) {
     let mut substitutes = 0;
     while let Some(server) = server.upgrade() {
         let mut stuck = 0;
+        let mut sessions = server.still_running();
         // Thousands of sessions in which nothing runs are not looked through.
-        let sessions = match WORKING.load(Ordering::Relaxed) {
-            0 => Vec::new(),
-            _ => server.sessions(),
-        };
+        if WORKING.load(Ordering::Relaxed) > 0 {
+            sessions.extend(server.sessions());
+        }
         for session in sessions {
             for request in session.requests.all() {
                 let since = request.busy_since_ms.load(Ordering::Relaxed);

@@ -231,6 +231,27 @@ fn a_user_who_is_disabled_is_out_though_his_verb_keeps_its_thread() {
 }
 
 #[test]
+fn verbs_that_keep_their_threads_are_walked_around_though_their_clients_have_left() {
+    let server = Server::start_program("astray", &["--no-tls"]);
+    server.add_user("alice", &[]);
+    let mut other = Wire::login(server.address, "alice").unwrap();
+    // More than there are threads. Each is seen to keep its thread before its client leaves.
+    for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) + 1 {
+        let mut wire = Wire::login(server.address, "alice").unwrap();
+        wire.start("blocks", &json!({}), None).unwrap();
+        wire.call("shout", &json!({"text": "x"})).unwrap().unwrap();
+    }
+    std::thread::sleep(Duration::from_millis(500));
+    let since = Instant::now();
+    other.call("shout", &json!({"text": "x"})).unwrap().unwrap();
+    assert!(
+        since.elapsed() < Duration::from_secs(5),
+        "others wait for {:?}",
+        since.elapsed()
+    );
+}
+
+#[test]
 fn a_server_that_is_stopped_for_a_moment_loses_no_connection() {
     let server = Server::start_program("astray", &["--no-tls"]);
     server.add_user("alice", &[]);

@@ -62,8 +62,8 @@ fn is_plain(text: &str) -> bool {
 }
 
 fn is_special(field: &Field) -> bool {
-    // The message has no name, and some names are written otherwise.
-    field.name() == "message" || field.name().starts_with("r#")
+    // The message has no name, and some names are written otherwise, or not at all.
+    field.name() == "message" || ["r#", "log."].iter().any(|start| field.name().starts_with(start))
 }
 
 impl Visit for Plain<'_> {
@@ -146,7 +146,7 @@ mod tests {
                     );
                     tracing::warn!(%error, debug = ?text, signed = -3, source = &error as &dyn std::error::Error, "{text}");
                     tracing::error!("{text}");
-                    tracing::error!(r#type = text, message = text);
+                    tracing::error!(r#type = text, log.line = text, message = text);
                 });
                 assert_eq!(ours, theirs, "{text:?}");
             }
