@@ -7,7 +7,9 @@
 //! watchdog may be wrong (the whole process was stopped for a while, say).
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::ops::Range;
+use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -192,22 +194,29 @@ impl Session {
     /// neither answers nor what the client says next are held up by many of them.
     fn run_waiting(self: &Arc<Self>) {
         let begun = Instant::now();
-        loop {
-            let Some(work) = self.lead.next() else { break };
+        // One after the other runs in the same place: a new one for each costs as much as a quick verb does.
+        let mut free = None;
+        while let Some(work) = self.lead.next() {
             if begun.elapsed() >= TURN {
                 self.spawn(Box::pin(self.clone().run(work)));
                 continue;
             }
             let request = work.request.clone();
-            let mut running = Box::pin(self.clone().run(work));
+            let mut place = free.take().unwrap_or_else(|| Box::pin(None));
+            place.set(Some(self.clone().run(work)));
             request.is_inline.store(true, Ordering::Release);
             // Nobody is woken by this: the task polls it again.
-            let poll = running.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            let poll = poll_in(place.as_mut(), &mut Context::from_waker(Waker::noop()));
             request.is_inline.store(false, Ordering::Release);
             match poll {
-                Poll::Ready(Some(answer)) => self.gather(&answer),
-                Poll::Ready(None) => {}
-                Poll::Pending => self.spawn(running),
+                Poll::Ready(answer) => {
+                    place.set(None);
+                    free = Some(place);
+                    if let Some(answer) = answer {
+                        self.gather(&answer);
+                    }
+                }
+                Poll::Pending => self.spawn(poll_fn(move |cx| poll_in(place.as_mut(), cx))),
             }
         }
         self.send_gathered();
@@ -241,6 +250,11 @@ impl Session {
             session.requests.finish(ids);
         }));
     }
+}
+
+/// Polls what is in a place; an empty one never ends.
+fn poll_in<T>(place: Pin<&mut Option<impl Future<Output = T>>>, cx: &mut Context<'_>) -> Poll<T> {
+    place.as_pin_mut().map_or(Poll::Pending, |running| running.poll(cx))
 }
 
 /// Leads a connection until it ends, or until somebody else does.

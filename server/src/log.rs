@@ -29,6 +29,8 @@ const GIVEN_UP_MS: u64 = 2_000;
 const GATHER_FOR: Duration = Duration::from_millis(2);
 /// So many bytes are written at once, so that a log that is read slowly is seen to be read.
 const WRITE_BYTES: usize = 64 * 1024;
+/// The room that is kept for lines while there are none: what a busy server logs in [`GATHER_FOR`].
+const KEPT_BYTES: usize = 256 * 1024;
 /// How long the last lines are waited for at the end, as long as they are read.
 const END: Duration = Duration::from_secs(10);
 
@@ -174,7 +176,7 @@ fn write_all(shared: &Shared, (mut out, format): (impl Write, LogFormat)) {
         shared.written(left);
         lines.clear();
         // What a burst took is given back.
-        lines.shrink_to(WRITE_BYTES);
+        lines.shrink_to(KEPT_BYTES);
     }
 }
 

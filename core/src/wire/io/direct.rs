@@ -26,7 +26,7 @@ pub(super) trait Direct: Send + Sync + fmt::Debug {
     fn try_write(&self, bytes: &[u8]) -> Written;
 }
 
-/// A stream with two writers: one that waits (the [`AsyncWrite`]), and one that does not ([`Direct`]).
+/// A stream with two writers: one that waits (the [`AsyncWrite`]), and one that does not (`Direct`).
 pub struct Shared<W>(Arc<Mutex<State<W>>>);
 
 struct State<W> {
