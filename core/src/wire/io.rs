@@ -7,7 +7,6 @@ mod writer;
 
 use std::time::Duration;
 
-pub use direct::Shared;
 pub use reader::{FrameReader, Incoming};
 pub use writer::{FrameWriter, Outbox, direct_outbox, outbox};
 
