@@ -9,8 +9,8 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::ops::Range;
-use std::pin::Pin;
-use std::sync::atomic::Ordering;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -51,6 +51,8 @@ pub(crate) struct Work {
 /// What leaders of one connection share.
 pub(crate) struct Lead {
     state: Mutex<State>,
+    /// Whether the session has ended: nothing more is read.
+    is_over: AtomicBool,
     /// How the connection ended.
     end: (Sender<Result<()>>, Receiver<Result<()>>),
 }
@@ -80,6 +82,7 @@ impl Lead {
     pub(crate) fn new() -> Self {
         Self {
             state: Mutex::default(),
+            is_over: AtomicBool::new(false),
             end: async_channel::bounded(1),
         }
     }
@@ -100,6 +103,11 @@ impl Lead {
 
     fn end(&self, result: Result<()>) {
         let _ = self.end.0.try_send(result);
+    }
+
+    /// Has nothing more read. Whoever waits for the client finds out when the connection is hung up, and whoever is at it at his next pause.
+    pub(crate) fn stop(&self) {
+        self.is_over.store(true, Ordering::Release);
     }
 
     /// Waits until the client leaves or what it sends cannot be read.
@@ -265,7 +273,16 @@ async fn lead(session: Arc<Session>) {
         let Some(mut reader) = session.lead.state().reader.take() else {
             return;
         };
-        let ended = match session.read(&mut reader).await {
+        let read = {
+            let mut read = pin!(session.read(&mut reader));
+            // Looked at each time, for a client that never pauses is never seen to be hung up on.
+            poll_fn(|cx| match session.lead.is_over.load(Ordering::Acquire) {
+                true => Poll::Ready(Ok(false)),
+                false => read.as_mut().poll(cx),
+            })
+            .await
+        };
+        let ended = match read {
             Ok(true) => {
                 session.lead.state().reader = Some(reader);
                 continue;

@@ -136,6 +136,7 @@ async fn logged_in(server: Arc<Server>, entered: Entered, reader: Reader, outbox
         // If the client reads no more, the queue is full and it does not miss the reason.
         outbox.try_send(&Fail::new(0, error));
     }
+    session.lead.stop();
     session.requests.end_all();
     server.leave(number);
     match result {

@@ -224,7 +224,12 @@ fn a_login_without_binding_is_not_to_be_had_over_tls() {
         let ran = client(folder.path(), &address, &["--accept-new"]);
         assert!([3, 12].contains(&ran.code), "{} {}", ran.code, ran.err);
         says(&ran, "no way to log in");
-        assert_eq!(middle.join().unwrap().kinds(), [Kind::Hello], "not even the name is told");
+        // Its own hello may be on its way or not when it has read the other one.
+        let told = middle.join().unwrap().kinds();
+        assert!(
+            [&[][..], &[Kind::Hello]].contains(&&told[..]),
+            "not even the name is told: {told:?}"
+        );
     }
 }
 
