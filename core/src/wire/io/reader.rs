@@ -174,14 +174,15 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use futures_lite::io::Cursor;
 
     use super::*;
     use crate::rt;
     use crate::wire::frame::grant;
 
-    fn read_all(bytes: Vec<u8>) -> Result<Vec<Incoming>> {
+    /// All frames of a stream that is there already.
+    pub(in crate::wire::io) fn read_all(bytes: Vec<u8>) -> Result<Vec<Incoming>> {
         rt::block_on(async {
             let mut reader = FrameReader::new(Cursor::new(bytes));
             let mut all = Vec::new();

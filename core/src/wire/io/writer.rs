@@ -272,23 +272,10 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
 
 #[cfg(test)]
 mod tests {
-    use futures_lite::io::Cursor;
-
     use super::*;
-    use crate::wire::frame::Stage;
-    use crate::wire::io::{FrameReader, Incoming};
+    use crate::wire::io::Incoming;
+    use crate::wire::io::reader::tests::read_all;
     use crate::wire::message::{Cancel, Done};
-
-    fn read_all(bytes: Vec<u8>) -> Result<Vec<Incoming>> {
-        rt::block_on(async {
-            let mut reader = FrameReader::new(Cursor::new(bytes));
-            let mut all = Vec::new();
-            while let Some(incoming) = reader.next(Stage::LoggedIn, STALL).await? {
-                all.push(incoming);
-            }
-            Ok(all)
-        })
-    }
 
     fn write_all(work: impl AsyncFnOnce(Outbox)) -> Vec<u8> {
         rt::block_on(async {
