@@ -130,6 +130,8 @@ fn every_failure_has_its_exit_code() {
         ("alice", &["cat", "nothing"], 4, "not_found"),
         ("alice", &["ls", "../x"], 5, "denied"),
         ("alice", &["upload", "small.txt", "--as", "../../x"], 5, "denied"),
+        ("alice", &["upload", "small.txt", "--as", "full/.."], 2, "bad_path"),
+        ("alice", &["upload", "small.txt", "--as", "full/"], 2, "bad_path"),
         ("bob", &["mkdir", "x"], 5, "denied"),
         ("alice", &["upload", big], 6, "over_quota"),
         ("alice", &["rmdir", "full"], 9, "not_empty"),

@@ -177,6 +177,10 @@ impl Upload {
             return Err(Error::bad_request("upload: a request has one source"));
         };
         if let Some(rename) = &self.rename {
+            let last = rename.0.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+            if !ctx.offer().folder && [&b""[..], b".", b".."].contains(&last) {
+                return Err(Error::bad_path(format!("upload: `{rename}` is no name for a file")).at(rename.clone()));
+            }
             let folder = self
                 .remote
                 .as_ref()
