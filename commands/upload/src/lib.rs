@@ -179,7 +179,7 @@ impl Upload {
         if let Some(rename) = &self.rename {
             let last = rename.0.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
             if !ctx.offer().folder && [&b""[..], b".", b".."].contains(&last) {
-                return Err(Error::bad_path(format!("upload: `{rename}` is no name for a file")).at(rename.clone()));
+                return Err(Error::new(ErrorKind::IsDirectory, format!("{rename}: names a folder")).at(rename.clone()));
             }
             let folder = self
                 .remote

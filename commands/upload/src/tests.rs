@@ -284,6 +284,8 @@ fn each_refusal_has_its_kind() {
         ("upload a hello.txt/b", ErrorKind::NotDirectory),
         ("upload a full", ErrorKind::IsDirectory),
         ("upload a --as /", ErrorKind::IsDirectory),
+        ("upload a --as b/", ErrorKind::IsDirectory),
+        ("upload a --as docs/..", ErrorKind::IsDirectory),
         ("upload a link/b", ErrorKind::Denied),
         ("upload a ..", ErrorKind::Denied),
         ("upload a --as ../a", ErrorKind::Denied),
