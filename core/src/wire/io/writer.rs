@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_channel::{Receiver, Sender};
+use async_lock::{Semaphore, SemaphoreGuardArc};
 use futures_lite::{AsyncWrite, AsyncWriteExt as _};
 
 use super::direct::{Direct, Shared, Written};
@@ -14,8 +15,10 @@ use crate::rt::{self, Patience};
 use crate::wire::frame::{Header, Kind, grant};
 use crate::wire::message::Message;
 
-/// The most frames that wait to be written: with full chunks, a window.
+/// The most frames that wait to be written.
 const QUEUE_FRAMES: usize = 4;
+/// The most large pieces of contents that wait to be written or are being written: one behind the other keeps the connection busy.
+const LARGE_MAX: usize = 2;
 /// Small frames are written together up to so many bytes.
 const GATHER_BYTES: usize = 64 * 1024;
 /// Contents of at most so many bytes count as small: copying them costs less than a write and a TLS record of their own.
@@ -25,7 +28,8 @@ const GATHER_DATA_BYTES: usize = 16 * 1024;
 #[derive(Debug)]
 enum Outgoing {
     Frame(Vec<u8>),
-    Data(u32, Chunk),
+    /// Contents; with a right to wait, when they are large.
+    Data(u32, Chunk, Option<SemaphoreGuardArc>),
 }
 
 /// Where frames are put to be written. Clones share the queue; the writer ends when all are gone.
@@ -34,6 +38,8 @@ pub struct Outbox {
     queue: Sender<Outgoing>,
     /// Frames that wait for the queue, are in it, or were taken out and are not written yet.
     unwritten: Arc<AtomicUsize>,
+    /// Rights of large contents to wait.
+    large: Arc<Semaphore>,
     /// The way past the queue, where there is one.
     direct: Option<Arc<dyn Direct>>,
 }
@@ -78,6 +84,7 @@ pub fn outbox<W: AsyncWrite + Unpin>(stream: W) -> (Outbox, FrameWriter<W>) {
     let outbox = Outbox {
         queue: sender,
         unwritten: unwritten.clone(),
+        large: Arc::new(Semaphore::new(LARGE_MAX)),
         direct: None,
     };
     (
@@ -140,7 +147,11 @@ impl Outbox {
     /// # Errors
     /// `unreachable` when the connection is gone.
     pub async fn send_data(&self, id: u32, chunk: Chunk) -> Result<()> {
-        self.put(Outgoing::Data(id, chunk)).await
+        let right = match chunk.len() > GATHER_DATA_BYTES {
+            true => Some(self.large.acquire_arc().await),
+            false => None,
+        };
+        self.put(Outgoing::Data(id, chunk, right)).await
     }
 
     /// Puts a message into the queue if there is room; says whether there was.
@@ -190,6 +201,14 @@ impl Outbox {
     }
 }
 
+impl<W> FrameWriter<W> {
+    /// Takes nothing more, and lets go whoever waits for a right.
+    fn refuse(&self) {
+        self.queue.close();
+        while self.queue.try_recv().is_ok() {}
+    }
+}
+
 impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     /// Writes until every outbox is gone or closed, then closes the stream.
     ///
@@ -197,7 +216,7 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     /// `timeout` when the peer takes nothing for [`STALL`], `unreachable` when the stream broke. Outboxes then refuse more.
     pub async fn run(mut self) -> Result<()> {
         let result = self.pump().await;
-        self.queue.close();
+        self.refuse();
         let closed = rt::timeout(STALL, self.stream.close()).await;
         result.and(
             closed
@@ -214,11 +233,11 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
             let data = loop {
                 match outgoing {
                     Outgoing::Frame(frame) => gathered.extend_from_slice(&frame),
-                    Outgoing::Data(id, mut chunk) if chunk.len() <= GATHER_DATA_BYTES => {
+                    Outgoing::Data(id, mut chunk, None) => {
                         let header = Header::write_data(id, chunk.len());
                         gathered.extend_from_slice(chunk.framed(&header));
                     }
-                    Outgoing::Data(id, chunk) => break Some((id, chunk)),
+                    Outgoing::Data(id, chunk, right) => break Some((id, chunk, right)),
                 }
                 match self.queue.try_recv() {
                     Ok(next) if gathered.len() < GATHER_BYTES => {
@@ -238,7 +257,7 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
                 self.write(&gathered).await?;
                 gathered.clear();
             }
-            if let Some((id, mut chunk)) = data {
+            if let Some((id, mut chunk, _right)) = data {
                 let header = Header::write_data(id, chunk.len());
                 self.write(chunk.framed(&header)).await?;
             }
@@ -270,8 +289,16 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     }
 }
 
+impl<W> Drop for FrameWriter<W> {
+    fn drop(&mut self) {
+        self.refuse();
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::wire::io::Incoming;
     use crate::wire::io::reader::tests::read_all;
@@ -307,6 +334,37 @@ mod tests {
             [Incoming::Control(Kind::Cancel, _), Incoming::Data(7, chunk), Incoming::Grant(7, 5), Incoming::Control(Kind::Done, _)]
                 if chunk.len() == 70_000 && chunk.iter().all(|byte| *byte == 9)
         ));
+    }
+
+    #[test]
+    fn large_contents_wait_in_small_number_and_are_let_go_with_the_writer() {
+        for breaks in [true, false] {
+            // There is no room for a byte.
+            let (outbox, writer) = outbox(futures_lite::io::Cursor::new(&mut [][..]));
+            let send = |id| {
+                let outbox = outbox.clone();
+                rt::spawn(async move { outbox.send_data(id, Chunk::from(&[9; GATHER_DATA_BYTES + 1][..])).await })
+            };
+            let sends = [0, 1, 2, 3].map(send);
+            rt::block_on(async {
+                while outbox.unwritten.load(Ordering::Acquire) < LARGE_MAX {
+                    futures_lite::future::yield_now().await;
+                }
+                rt::timeout(Duration::from_millis(50), futures_lite::future::pending::<()>())
+                    .await
+                    .unwrap_err();
+                assert_eq!(outbox.queue.len(), LARGE_MAX);
+                match breaks {
+                    true => assert!(writer.run().await.is_err()),
+                    false => drop(writer),
+                }
+                for send in sends {
+                    // Those that were queued do not know that they were not written.
+                    let _ = rt::timeout(STALL, send).await.expect("it is let go");
+                }
+                assert!(outbox.send_data(4, Chunk::full()).await.is_err());
+            });
+        }
     }
 
     #[derive(Clone, Default)]
