@@ -87,13 +87,12 @@ impl Chunk {
     pub fn with_len(len: usize) -> Self {
         let len = len.min(CHUNK_BYTES);
         // A small body never holds more than twice what it weighs: flow control counts contents, not buffers.
-        let full = || {
-            IDLE.pop()
-                .ok()
-                .or_else(|| MmapMut::map_anon(HEADROOM_BYTES + CHUNK_BYTES).ok())
+        let pages = match len >= CHUNK_BYTES / 2 {
+            true => IDLE.pop().or_else(|_| MmapMut::map_anon(HEADROOM_BYTES + CHUNK_BYTES)).ok(),
+            false => None,
         };
-        let full = (len >= CHUNK_BYTES / 2).then(full).flatten();
-        let buffer = full.map_or_else(|| Buffer::Small(vec![0; HEADROOM_BYTES + len]), Buffer::Full);
+        // A system that has no more mappings to give may still have room.
+        let buffer = pages.map_or_else(|| Buffer::Small(vec![0; HEADROOM_BYTES + len]), Buffer::Full);
         Self { buffer, len }
     }
 
