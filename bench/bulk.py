@@ -60,9 +60,10 @@ def md5_both(one, other):
 
 
 class Mover:
-    """Something that moves `source` up and down: one column of a table. `value` turns seconds into what is compared."""
+    """Something that moves `source` up and down: one column of a table. With `keep`, what it has moved stays until the end."""
 
     verified = True
+    keep = False
 
     def __init__(self, bench, name, source, out):
         self.bench, self.name, self.source, self.out = bench, name, source, out
@@ -120,8 +121,6 @@ class OurMover(Mover):
         if op == "put":
             if self.keep:
                 self.there.append(f"there-{len(self.there)}")
-            else:
-                self.server.run(self.clients, "rm", "-r", "there")
             words = ["upload", *recursive, self.source, "--as", self.there[-1]]
         else:
             words = ["download", *recursive, self.there[-1], "--as", self.back]
@@ -172,6 +171,9 @@ def compare(bench, row, movers, *, rate=None, add_md5=False, timeout=120, betwee
                     seconds += md5_both(mover.source, result)
                 value, unit = (rate / seconds, "files/s") if rate else (seconds, "s")
                 bench.record(row, names[op], mover.name, value, unit, took, **more)
+            # The copies of all of them at once fill the memory that they lie in.
+            if not mover.keep:
+                mover.done()
     for mover in movers:
         mover.done()
 
@@ -246,6 +248,7 @@ class Md5sum(Mover):
 class FsyncLoop(Mover):
     """What durability costs when every file is flushed by itself. Its rate does not depend on how many files there are, so 500 will do."""
 
+    keep = True
     turn = 0
 
     def clean(self):

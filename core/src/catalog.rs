@@ -19,18 +19,18 @@ pub struct VerbInfo {
     /// What it does; the first line is the summary.
     pub doc: String,
     /// Its arguments, positional ones in their order.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<ArgInfo>,
     /// What it may touch.
     pub access: Access,
     /// Which way contents flow.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub body: Body,
     /// What the name of the one body ends in that all sources together make; empty when each makes its own.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub makes: String,
     /// The version of its crate that had it first.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub since: String,
     /// Lines to learn from, each with what it does.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -56,23 +56,29 @@ pub struct ArgInfo {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub choices: Vec<String>,
     /// Whether it must be given.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub required: bool,
     /// Whether it takes several values.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub repeated: bool,
     /// Whether it is written as `--name` and not by its place.
-    #[serde(default, rename = "option")]
+    #[serde(default, rename = "option", skip_serializing_if = "is_default")]
     pub is_option: bool,
     /// A one-letter name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub short: Option<char>,
     /// Its part in a transfer.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub role: Role,
     /// Whether the server proposes values for it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub dynamic: bool,
+}
+
+/// What a client takes for granted is not sent: with it, the catalogue of the standard verbs is more than a connection may send before the
+/// first acknowledgement (RFC 6928), and a login takes a round trip longer.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Doc comments come with a blank before each line; help shows them without.

@@ -51,20 +51,36 @@ pub fn succeeds(command: &mut Command) -> Ran {
 
 /// A folder outside the workspace for crates that a test makes. What was built of them goes with it.
 pub struct Strangers {
-    folder: tempfile::TempDir,
+    _above: tempfile::TempDir,
+    folder: PathBuf,
     packages: &'static [&'static str],
 }
 
 impl Strangers {
     /// An empty one, in which packages of these names will be built.
     pub fn new(packages: &'static [&'static str]) -> Self {
-        let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
-        Self { folder, packages }
+        let made = || {
+            let above = tempfile::tempdir()?;
+            let folder = above.path().join("strangers");
+            std::fs::create_dir(&folder)?;
+            // Built as our workspace is, whatever is in the stranger's, so that what they have in common is built once.
+            let ours = std::fs::read_to_string(root().join("Cargo.toml"))?;
+            let profiles: String = ours[ours.find("[profile.").unwrap_or(ours.len())..].into();
+            std::fs::create_dir(above.path().join(".cargo"))?;
+            std::fs::write(above.path().join(".cargo/config.toml"), profiles)?;
+            Ok::<_, std::io::Error>((above, folder))
+        };
+        let (above, folder) = made().unwrap_or_else(|error| panic!("{error}"));
+        Self {
+            _above: above,
+            folder,
+            packages,
+        }
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
-        self.folder.path()
+        &self.folder
     }
 
     /// Runs cargo in it; it has to end well.

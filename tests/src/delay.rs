@@ -25,6 +25,9 @@ struct Flights {
     begun: Option<Instant>,
     /// Whether something was heard since.
     heard: bool,
+    /// How many bytes were heard since somebody spoke last, and the most of it.
+    answer: usize,
+    longest: usize,
 }
 
 impl Delay {
@@ -56,7 +59,13 @@ impl Delay {
                             }
                         })
                     });
-                    thread::spawn(move || hand_on(to, &receiver, each_way, || lock(&heard).heard |= !is_client));
+                    thread::spawn(move || {
+                        hand_on(to, &receiver, each_way, |len| {
+                            if !is_client {
+                                lock(&heard).hears(len)
+                            }
+                        })
+                    });
                 }
             }
         });
@@ -73,6 +82,11 @@ impl Delay {
         std::mem::take(&mut *lock(&self.flights)).count
     }
 
+    /// The most bytes that came back without a word from a client in between, since [`Self::flights`] was asked for last.
+    pub fn longest_answer(&self) -> usize {
+        lock(&self.flights).longest
+    }
+
     /// A way to `server` that takes no time.
     pub fn switched(server: SocketAddr) -> Self {
         Self::to(server, Duration::ZERO)
@@ -85,7 +99,14 @@ impl Delay {
 }
 
 impl Flights {
+    fn hears(&mut self, len: usize) {
+        self.heard = true;
+        self.answer += len;
+        self.longest = self.longest.max(self.answer);
+    }
+
     fn spoke(&mut self, each_way: Duration) {
+        self.answer = 0;
         let is_new = self.begun.is_none_or(|begun| self.heard && begun.elapsed() > each_way);
         if is_new {
             (self.count, self.begun, self.heard) = (self.count + 1, Some(Instant::now()), false);
@@ -108,11 +129,11 @@ fn take(mut from: TcpStream, sender: &Sender<(Instant, Vec<u8>)>, note: impl Fn(
     }
 }
 
-fn hand_on(mut to: TcpStream, receiver: &Receiver<(Instant, Vec<u8>)>, each_way: Duration, note: impl Fn()) {
+fn hand_on(mut to: TcpStream, receiver: &Receiver<(Instant, Vec<u8>)>, each_way: Duration, note: impl Fn(usize)) {
     for (came, bytes) in receiver {
         // The delay is what this is for; nothing waits for it but the bytes.
         thread::sleep((came + each_way).saturating_duration_since(Instant::now()));
-        note();
+        note(bytes.len());
         if to.write_all(&bytes).is_err() {
             break;
         }

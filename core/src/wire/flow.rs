@@ -109,14 +109,14 @@ impl Receiving {
         Some(grant)
     }
 
-    /// By how much the window grows now: it doubles, as long as the receiver waits for the sender and not the other way round.
+    /// By how much the window grows now: it doubles, up to what the link needs, as long as the receiver waits for the sender and not the other way round.
     fn growth(&mut self) -> u32 {
-        let is_short = std::mem::take(&mut self.has_paused) && self.window.saturating_mul(2) <= self.most;
-        let grow = |all: u32| all.checked_add(self.window).filter(|all| *all <= GROWTH_MAX_BYTES);
+        let more = self.window.min(self.most.saturating_sub(self.window));
+        let grow = |all: u32| all.checked_add(more).filter(|all| *all <= GROWTH_MAX_BYTES);
+        let is_short = std::mem::take(&mut self.has_paused) && more > 0;
         if !is_short || GROWTH.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grow).is_err() {
             return 0;
         }
-        let more = self.window;
         self.window += more;
         more
     }
@@ -217,14 +217,23 @@ mod tests {
 
     #[test]
     fn the_window_grows_no_further_than_a_measured_link_needs() {
-        for (millis, most) in [(0, 2), (15, 2), (25, 4), (60, 8), (100, 16), (10_000, 16)] {
+        let (short, long) = (WINDOW_BYTES, WINDOW_MAX_BYTES);
+        for (millis, most) in [
+            (0, short),
+            (10, short),
+            (15, 3_000_000),
+            (40, 8_000_000),
+            (83, 16_600_000),
+            (100, long),
+            (10_000, long),
+        ] {
             let (mut receiving, mut now) = (Receiving::over(Duration::from_millis(millis)), Instant::now());
             for _ in 0..100 {
                 now += Duration::from_millis(50);
                 receiving.arrived(1 << 20, now).unwrap();
                 receiving.taken(1 << 20, now);
             }
-            assert_eq!(receiving.window, most << 20, "{millis} ms");
+            assert_eq!(receiving.window, most, "{millis} ms");
         }
     }
 

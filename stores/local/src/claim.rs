@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ferry_core::store::{FileInfo, Start, Upload, UploadRequest};
 use ferry_core::{Algorithm, Error, ErrorKind, Result};
 use rustix::fs::Stat;
+use twox_hash::XxHash3_64;
 
 use crate::home::Inner;
 use crate::jail::{check_regular, counted, executable, failed, modified, version};
@@ -115,7 +116,7 @@ fn writer(inner: &Arc<Inner>, slot: &Arc<Slot>, lease: u64, (request, replaces):
         slot: slot.clone(),
         lease,
         hasher: request.algorithm.hasher(),
-        proof: (request.algorithm == Algorithm::Md5).then(|| Algorithm::Blake3.hasher()),
+        checksum: (request.algorithm == Algorithm::Md5).then(XxHash3_64::new),
         request: request.clone(),
         replaces,
     }

@@ -244,20 +244,20 @@ impl Reader {
 
 /// Feeds the first `len` bytes of a file to some hashers, in one pass.
 pub(crate) fn hash_prefix(file: &File, len: u64, hashers: &mut [&mut Hasher]) -> std::io::Result<()> {
-    hash_range(file, 0..len, hashers)
+    read_range(file, 0..len, |bytes| {
+        hashers.iter_mut().for_each(|hasher| hasher.update(bytes))
+    })
 }
 
-/// Feeds some of a file's bytes to some hashers, in one pass.
-pub(crate) fn hash_range(file: &File, range: Range<u64>, hashers: &mut [&mut Hasher]) -> std::io::Result<()> {
+/// Reads some of a file's bytes, and hands them over piece by piece.
+pub(crate) fn read_range(file: &File, range: Range<u64>, mut take: impl FnMut(&[u8])) -> std::io::Result<()> {
     let mut chunk = Chunk::full();
     let mut at = range.start;
     while at < range.end {
         let step = usize::try_from(range.end - at).unwrap_or(usize::MAX).min(chunk.len());
         let bytes = &mut chunk[..step];
         file.read_exact_at(bytes, at)?;
-        for hasher in &mut *hashers {
-            hasher.update(bytes);
-        }
+        take(bytes);
         at += step as u64;
     }
     Ok(())

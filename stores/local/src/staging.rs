@@ -63,8 +63,8 @@ pub(crate) struct Lane {
 #[derive(Debug, Clone)]
 pub(crate) struct Midstate {
     pub(crate) hasher: Hasher,
-    /// The BLAKE3 digest of the same bytes as they arrived. When those on the disk have another one, all this is void.
-    pub(crate) proof: Digest,
+    /// The checksum of the same bytes as they arrived. When those on the disk have another one, all this is void.
+    pub(crate) checksum: u64,
 }
 
 impl Slot {
@@ -105,9 +105,9 @@ struct Meta {
     path: RemotePath,
     size: u64,
     expected: Option<Digest>,
-    /// What [`Hasher::save`] gave, and the proof.
+    /// What [`Hasher::save`] gave, and the checksum.
     #[serde(default)]
-    midstate: Option<(ByteBuf, Digest)>,
+    state: Option<(ByteBuf, u64)>,
 }
 
 /// One user's staging folder.
@@ -175,10 +175,10 @@ impl Staging {
             path: path.into(),
             size,
             expected,
-            midstate: lane
+            state: lane
                 .midstate
                 .as_ref()
-                .and_then(|midstate| Some((ByteBuf::from(midstate.hasher.save()?), midstate.proof))),
+                .and_then(|midstate| Some((ByteBuf::from(midstate.hasher.save()?), midstate.checksum))),
         };
         if lane.recorded.as_ref() == Some(&meta) && (lane.is_flushed || !flush) {
             return Ok(());
@@ -313,9 +313,9 @@ impl Staging {
         let slot = Slot::found(id.to_owned(), held, touched);
         let (size, expected) = (Some(meta.size), meta.expected);
         let mut lane = crate::lock(&slot.lane);
-        lane.midstate = meta.midstate.as_ref().and_then(|(saved, proof)| {
-            let (hasher, proof) = (Hasher::restore(saved)?, *proof);
-            Some(Midstate { hasher, proof })
+        lane.midstate = meta.state.as_ref().and_then(|(saved, checksum)| {
+            let (hasher, checksum) = (Hasher::restore(saved)?, *checksum);
+            Some(Midstate { hasher, checksum })
         });
         lane.recorded = Some(meta);
         drop(lane);
@@ -359,10 +359,9 @@ mod tests {
         staging.append(&slot, &mut lane, b"held").unwrap();
         let mut hasher = Algorithm::Md5.hasher();
         hasher.update(b"hel");
-        let proof = Algorithm::Blake3.digest(b"hel");
         lane.midstate = Some(Midstate {
             hasher: hasher.clone(),
-            proof,
+            checksum: 7,
         });
         let path = HomePath::parse("/f").unwrap();
         staging.record(&slot, &mut lane, (&path, Some(10), None), false).unwrap();
@@ -372,7 +371,7 @@ mod tests {
             (1, &path, 4, Some(10))
         );
         let midstate = crate::lock(&found[0].slot.lane).midstate.take().unwrap();
-        assert_eq!((midstate.hasher.len_bytes(), midstate.proof), (3, proof));
+        assert_eq!((midstate.hasher.len_bytes(), midstate.checksum), (3, 7));
         assert_eq!(midstate.hasher.finish(), hasher.finish());
         assert!(staging.load(now + PARTIAL_LIFE_NS + 60_000_000_000).unwrap().is_empty());
         assert_eq!(std::fs::read_dir(folder.path().join("alice")).unwrap().count(), 0);

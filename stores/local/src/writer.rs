@@ -4,19 +4,21 @@
 //! answer.
 
 use std::fs::File;
+use std::hash::Hasher as _;
 use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use async_channel::Receiver;
 use ferry_core::store::{FileInfo, Start, UploadRequest};
-use ferry_core::{Chunk, Digest, Error, ErrorKind, Hasher, Result};
+use ferry_core::{Algorithm, Chunk, Digest, Error, ErrorKind, Hasher, Result};
 use rustix::fs::{Advice, Mode, RenameFlags, Stat, Timespec, Timestamps, UTIME_OMIT, fadvise, fchmod, fstat, futimens};
+use twox_hash::XxHash3_64;
 
 use crate::books::lease_lost;
 use crate::home::Inner;
 use crate::jail::{Place, check_regular, counted, executable, failed, modified, timespec, version};
-use crate::source::hash_range;
+use crate::source::read_range;
 use crate::staging::{Lane, Midstate, Slot};
 use crate::{Durability, lock, now, proof};
 
@@ -45,8 +47,8 @@ pub(crate) struct Writer {
     pub(crate) request: UploadRequest,
     /// The digest that proves the transfer, over the bytes so far.
     pub(crate) hasher: Hasher,
-    /// The BLAKE3 digest beside it when that is another one: costs a tenth, and ties what is remembered to what is on the disk.
-    pub(crate) proof: Option<Hasher>,
+    /// A checksum of the same bytes beside MD5, which is the digest that is remembered: ties it to what is on the disk, against faults and against nobody.
+    pub(crate) checksum: Option<XxHash3_64>,
     /// Whether a file was there that the client means to replace.
     pub(crate) replaces: bool,
 }
@@ -95,20 +97,27 @@ impl Writer {
 
     /// Gives the BLAKE3 digest of what is held, and brings the digests to where they were.
     fn reread(&mut self, file: &File, held: u64, midstate: Option<Midstate>) -> std::io::Result<Digest> {
-        let Some(mut prefix) = self.proof.take() else {
-            hash_range(file, 0..held, &mut [&mut self.hasher])?;
-            return Ok(self.hasher.finish());
+        let hasher = &mut self.hasher;
+        let Some(checksum) = &mut self.checksum else {
+            read_range(file, 0..held, |bytes| hasher.update(bytes))?;
+            return Ok(hasher.finish());
         };
+        let mut prefix = Algorithm::Blake3.hasher();
         let known = midstate.as_ref().map_or(0, |midstate| midstate.hasher.len_bytes());
-        hash_range(file, 0..known, &mut [&mut prefix])?;
+        read_range(file, 0..known, |bytes| {
+            prefix.update(bytes);
+            checksum.write(bytes);
+        })?;
         match midstate {
-            Some(midstate) if midstate.proof == prefix.finish() => self.hasher = midstate.hasher,
-            _ => hash_range(file, 0..known, &mut [&mut self.hasher])?,
+            Some(midstate) if midstate.checksum == checksum.finish() => *hasher = midstate.hasher,
+            _ => read_range(file, 0..known, |bytes| hasher.update(bytes))?,
         }
-        hash_range(file, known..held, &mut [&mut self.hasher, &mut prefix])?;
-        let digest = prefix.finish();
-        self.proof = Some(prefix);
-        Ok(digest)
+        read_range(file, known..held, |bytes| {
+            prefix.update(bytes);
+            checksum.write(bytes);
+            hasher.update(bytes);
+        })?;
+        Ok(prefix.finish())
     }
 
     /// Writes what comes until the commit, or until the upload is dropped.
@@ -169,9 +178,9 @@ impl Writer {
 
     /// Leaves the digest of the bytes so far to whoever goes on.
     fn remember(&self, lane: &mut Lane) {
-        if let Some(proof) = &self.proof {
-            let (hasher, proof) = (self.hasher.clone(), proof.finish());
-            lane.midstate = Some(Midstate { hasher, proof });
+        if let Some(checksum) = &self.checksum {
+            let (hasher, checksum) = (self.hasher.clone(), checksum.finish());
+            lane.midstate = Some(Midstate { hasher, checksum });
         }
     }
 
@@ -187,8 +196,8 @@ impl Writer {
         self.slot.touched.store(now(), Ordering::Release);
         self.inner.tell(&lock(&self.inner.books));
         self.hasher.update(chunk);
-        if let Some(proof) = &mut self.proof {
-            proof.update(chunk);
+        if let Some(checksum) = &mut self.checksum {
+            checksum.write(chunk);
         }
         Ok(())
     }

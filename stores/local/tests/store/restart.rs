@@ -156,7 +156,7 @@ fn the_digest_goes_on_from_where_it_was_and_a_wrong_one_costs_one_try() {
     drop(upload);
     assert_eq!(rt::block_on(bed.home.partials()).unwrap()[0].received, LARGE as u64 / 2);
     // The length comes first, then the words.
-    let key = b"midstate";
+    let key = b"state";
     damage(&bed, ".meta", |meta| {
         let start = meta.windows(key.len()).position(|part| part == key).unwrap();
         start + key.len() + 12
