@@ -44,8 +44,8 @@ def binaries(place, folder):
 class Ours:
     """A server of ours with one account, its own data folder, and a client that is logged in to it."""
 
-    def __init__(self, place, name="ferry", *, medium=None, relaxed=False, plain=False, remote=False):
-        self.place, self.name, self.plain, self.remote = place, name, plain, remote
+    def __init__(self, place, name="ferry", *, medium=None, relaxed=False, plain=False, remote=False, auth="scram-sha-256"):
+        self.place, self.name, self.plain, self.remote, self.auth = place, name, plain, remote, auth
         self.data = place.folder(os.path.join(medium or place.ram, f"{name}-data"))
         self.options = ["--durability", "relaxed"] * relaxed + ["--no-tls"] * plain
         self.port = place.free_port()
@@ -62,7 +62,7 @@ class Ours:
 
     def add_user(self, name):
         """Makes an account with the bench's password."""
-        adding = measure.start(self.place, self._ferryd("user", "add", name, "--password-stdin"), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        adding = measure.start(self.place, self._ferryd("user", "add", name, "--auth", self.auth, "--password-stdin"), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT, text=True)
         said, _ = adding.communicate(self.place.password + "\n")
         if adding.returncode:
