@@ -36,10 +36,10 @@ pub struct VerbInfo {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub examples: Vec<(String, String)>,
     /// The crate that supplies it.
-    #[serde(rename = "crate", default)]
+    #[serde(rename = "crate", default, skip_serializing_if = "String::is_empty")]
     pub krate: String,
     /// That crate's version.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub version: String,
 }
 
