@@ -212,8 +212,13 @@ fn calls_side_by_side_and_one_that_is_dropped_share_a_server() {
     });
     threads.into_iter().for_each(|thread| thread.join().unwrap());
     block_on(async {
-        let mut call = Box::pin(harness.run("ls"));
-        assert!(futures_lite::future::poll_once(&mut call).await.is_none());
+        // A server is now and then quicker than this thread, and there is nothing to drop.
+        let mut is_dropped = false;
+        for _ in 0..100 {
+            let mut call = Box::pin(harness.run("ls"));
+            is_dropped |= futures_lite::future::poll_once(&mut call).await.is_none();
+        }
+        assert!(is_dropped);
     });
     assert_eq!(harness.ok("ls").texts("name"), ["docs", "hello.txt"]);
 }
