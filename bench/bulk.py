@@ -86,8 +86,6 @@ class PeerMover(Mover):
         self.there = os.path.join(bench.place.ram, self.remote)
 
     def go(self, op, timeout):
-        if op == "put":
-            remove(self.there)
         is_put = op == "put"
         local = self.source if is_put else self.back
         kind = f"{op}_tree" if self.is_tree else op
@@ -121,8 +119,6 @@ class OurMover(Mover):
         if op == "put":
             if self.keep:
                 self.there.append(f"there-{len(self.there)}")
-            else:
-                self.server.run(self.clients, "rm", "-r", "there")
             words = ["upload", *recursive, self.source, "--as", self.there[-1]]
         else:
             words = ["download", *recursive, self.there[-1], "--as", self.back]

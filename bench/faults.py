@@ -181,8 +181,7 @@ def f12(bench):
                         bench.failed("F12", mover.name, took["said"])
                     elif number:
                         bench.record("F12", name, mover.name, peak.grown / 1024, "MiB", took)
-        for mover in movers:
-            mover.done()
+                mover.done()
     remove(source)
     for _ in range(bench.runs):
         with bench.ours("ferry-empty") as empty:

@@ -75,9 +75,9 @@ pub struct ArgInfo {
     pub dynamic: bool,
 }
 
-/// What a client takes for granted is not sent: with it, the catalogue of the standard verbs is more than a connection may send before the
-/// first acknowledgement (RFC 6928), and a login takes a round trip longer.
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+/// Whether a value is the one that the other side takes for granted, and so need not be sent. With all of them, the catalogue of the standard verbs is more
+/// than a connection may send before the first acknowledgement (RFC 6928), and a login takes a round trip longer.
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 

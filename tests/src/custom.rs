@@ -65,7 +65,7 @@ impl Strangers {
             std::fs::create_dir(&folder)?;
             // Built as our workspace is, whatever is in the stranger's, so that what they have in common is built once.
             let ours = std::fs::read_to_string(root().join("Cargo.toml"))?;
-            let profiles: String = ours[ours.find("[profile.").unwrap_or(ours.len())..].into();
+            let profiles = ours.find("[profile.").map_or("", |at| &ours[at..]);
             std::fs::create_dir(above.path().join(".cargo"))?;
             std::fs::write(above.path().join(".cargo/config.toml"), profiles)?;
             Ok::<_, std::io::Error>((above, folder))

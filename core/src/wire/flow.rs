@@ -113,7 +113,7 @@ impl Receiving {
     fn growth(&mut self) -> u32 {
         let more = self.window.min(self.most.saturating_sub(self.window));
         let grow = |all: u32| all.checked_add(more).filter(|all| *all <= GROWTH_MAX_BYTES);
-        let is_short = std::mem::take(&mut self.has_paused) && more > 0;
+        let is_short = std::mem::take(&mut self.has_paused);
         if !is_short || GROWTH.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grow).is_err() {
             return 0;
         }

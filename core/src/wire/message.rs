@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::frame::{HEADER_BYTES, Header, Kind};
 use super::guard::Map;
 use super::{CONTROL_MAX_BYTES, DATA_LEAST_BYTES, DATA_MAX_BYTES, DEPTH_MAX, PROTOCOL, REQUESTS_MAX, WINDOW_BYTES};
-use crate::catalog::VerbInfo;
+use crate::catalog::{VerbInfo, is_default};
 use crate::digest::{Algorithm, Digest};
 use crate::error::{Error, ErrorKind, Result};
 use crate::path::{PATH_MAX_BYTES, RemotePath};
@@ -291,10 +291,10 @@ pub struct Offer {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub modified: Option<i64>,
     /// In: whether its owner may execute it.
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "is_default")]
     pub executable: bool,
     /// In: it is a folder, and has no contents.
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "is_default")]
     pub folder: bool,
     /// Both: how the transfer is proven.
     pub digest: Algorithm,
@@ -302,11 +302,11 @@ pub struct Offer {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expected: Option<Digest>,
     /// In: throw away what an earlier try left.
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "is_default")]
     pub fresh: bool,
     /// In: all contents follow at once, before the server has said where to start; at most one window of them. A server that
     /// refuses or knows better drops them.
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "is_default")]
     pub eager: bool,
     /// Out: how many bytes the client holds already.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -314,11 +314,6 @@ pub struct Offer {
     /// Out: the BLAKE3 digest of these.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prefix: Option<Digest>,
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
-fn is_false(value: &bool) -> bool {
-    !value
 }
 
 impl Offer {
@@ -392,7 +387,7 @@ pub struct Begin {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub modified: Option<i64>,
     /// Out: whether its owner may execute it.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub executable: bool,
     /// Out: which version of the file it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -434,7 +429,7 @@ pub struct ColumnInfo {
     /// What its values are.
     pub kind: ColumnKind,
     /// Whether it is only for programs.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub hidden: bool,
     /// The column that its numbers are a part of; its own name stands for the largest number of all rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -561,13 +556,8 @@ pub struct Done {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<FileInfo>,
     /// How many things went wrong on the way; each was told as a `Problem`.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub problems: u64,
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
-fn is_zero(value: &u64) -> bool {
-    *value == 0
 }
 
 /// The body is complete.
